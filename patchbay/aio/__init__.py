@@ -1,0 +1,18 @@
+"""The lab for asyncio code: the same names, awaited. See `patchbay.aio.lab`."""
+
+from patchbay.aio.iface import AsyncIface
+from patchbay.aio.lab import AsyncLab
+from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncNode, AsyncRouter
+from patchbay.aio.process import AsyncProcess
+from patchbay.aio.reflector import AsyncReflector
+
+__all__ = [
+    "AsyncDevice",
+    "AsyncIface",
+    "AsyncIx",
+    "AsyncLab",
+    "AsyncNode",
+    "AsyncProcess",
+    "AsyncReflector",
+    "AsyncRouter",
+]

@@ -1,0 +1,113 @@
+"""`patchbay guest`: runs a command inside the guest kernel."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from patchbay.cli.command import Command
+from patchbay.errors import PatchbayError
+from patchbay.guest import Guest, TimeKind, run
+from patchbay.guest.options import VIRTUAL_START, parse_memory, parse_start
+
+_FAILED = 125
+"""The exit status when it is the guest that failed, and not the command; as of docker and env."""
+
+T = TypeVar("T")
+
+
+def _configure(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--time",
+        choices=get_args(TimeKind),
+        default="real",
+        help="real (default): as outside; virtual: the clock stands still while code runs and "
+        "jumps over every wait; virtual-cpu: it jumps over every wait, and runs while code runs",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        help="the number that all randomness in the guest follows from; default: in real time "
+        "none, in virtual time one that is printed",
+    )
+    parser.add_argument(
+        "--start",
+        type=_parsed(parse_start),
+        default=VIRTUAL_START,
+        metavar="TIME",
+        help="when virtual time begins: ISO 8601, or now; default: 2026-01-01T00:00:00Z",
+    )
+    parser.add_argument(
+        "--memory",
+        type=_parsed(parse_memory),
+        default=1 << 30,
+        metavar="SIZE",
+        help="memory of the guest, such as 512M; default: 1G",
+    )
+    parser.add_argument(
+        "--write",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a directory of the host that the command really writes; may be repeated; whatever "
+        "it writes elsewhere is forgotten when it ends",
+    )
+    parser.add_argument("--quiet", action="store_true", help="do not print the seed")
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="what is run"
+    )
+
+
+def _parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse say what the parser says, and not only that it failed."""
+
+    def parsed(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
+
+
+def _run(arguments: Namespace) -> int:
+    command: list[str] = arguments.words
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        print("patchbay guest: name the command to run, after --", file=sys.stderr)
+        return _FAILED
+    seed: int | None = arguments.seed
+    start: datetime = arguments.start
+    if seed is None and arguments.time != "real":
+        seed = random.SystemRandom().randrange(2**31)
+    try:
+        guest = Guest(
+            time=arguments.time,
+            seed=seed,
+            start=start,
+            memory=arguments.memory,
+            writable=tuple(arguments.write),
+        )
+        if seed is not None and not arguments.quiet:
+            print(f"patchbay guest: {arguments.time} time, --seed {seed}", file=sys.stderr)
+        return run(guest, command)
+    except PatchbayError as error:
+        print(f"patchbay guest: {error}", file=sys.stderr)
+        return _FAILED
+
+
+COMMAND = Command(
+    name="guest",
+    summary="run a command in a kernel of our own, as an ordinary process: with every feature "
+    "that labs use, and with virtual time if asked",
+    configure=_configure,
+    run=_run,
+)

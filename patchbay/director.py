@@ -1,0 +1,378 @@
+"""A lab inside its supervisor: the one place that changes the network, and says what it is.
+
+Every change is the same straight line: a pure edit of the topology, the steps from the old to the
+new one, the kernel told in one go, the event log. If the kernel refuses, it is as if nobody had
+asked.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from ipaddress import ip_interface
+from typing import Any, cast
+
+from actors.errors import NodeGone
+from actors.protocol import Plain
+from actors.supervisor import NodeSpec, Supervisor
+from patchbay.errors import PatchbayError
+from patchbay.events import EventLog
+from patchbay.topology import edit
+from patchbay.topology.diff import steps
+from patchbay.topology.graph import find_device, find_interface, find_node, find_router
+from patchbay.topology.hosts import ascii_name, dns_entry, hosts_text, resolve
+from patchbay.topology.model import IX, Router, Topology
+from patchbay.topology.plain import from_plain, to_plain
+from patchbay.topology.plan import node_plan
+from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.topology.snapshot import interface_snapshots
+from patchbay.topology.steps import AddNode, RemoveNode, Step
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IfaceConfig,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    NatV6Mode,
+)
+from patchbay.wiring import readers
+from patchbay.wiring.connection import NETLINK_NETFILTER
+from patchbay.wiring.conntrack import conntrack
+from patchbay.wiring.errors import WiringError
+from patchbay.wiring.kernel import Kernel
+
+_REQUESTS: dict[str, Any] = {"router": RouterRequest, "device": DeviceRequest}
+_NAT: Any = Nat | NatConfig
+_FIREWALL: Any = Firewall | FirewallConfig
+_CONDITION: Any = LinkCondition | None
+
+
+class RefusedByKernel(PatchbayError):
+    """The kernel refused a change of the network; what had been done of it was undone."""
+
+
+class LabDirector:
+    """Holds the topology of a lab and its namespaces; answers what clients ask."""
+
+    def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None:
+        self._supervisor = supervisor
+        self._topology = edit.new_topology(
+            cast("str", options["name"]),
+            ipv6_provisioning=cast("str", options["ipv6_provisioning"]),
+            ipv6_dad=cast("bool", options["ipv6_dad"]),
+        )
+        self._kernel = Kernel(dad=self._topology.ipv6_dad)
+        self._log = EventLog(cast("str | None", options["outdir"]))
+        self._supervisor.output_directory = self._log.nodes_directory
+        for name, text in _static_files().items():
+            self._write(name, text)
+        self._apply(None, self._topology)
+        self._log.add("lab_created", name=self._topology.name, seed=options["seed"])
+        self._log.save_state(self._topology)
+
+    # -- requests
+
+    def handle(self, method: str, arguments: dict[str, Plain]) -> Plain:
+        """Answer a request of a client: a change, or a question.
+
+        What is about a node names it `node`: a handle may be older than the node's removal.
+        """
+        node = arguments.get("node")
+        if node is not None and node not in _nodes(self._topology):
+            raise NodeGone(f"node {node!r} is not in this lab (any more, or yet)")
+        handler: Callable[..., Plain] = getattr(self, f"on_{method}")
+        return handler(**arguments)
+
+    def on_topology(self) -> Plain:
+        """The whole topology."""
+        return to_plain(self._topology)
+
+    def on_device(self, node: str) -> Plain:
+        """What a device is."""
+        return to_plain(find_device(self._topology, node))
+
+    def on_router(self, node: str) -> Plain:
+        """What a router is."""
+        return to_plain(find_router(self._topology, node))
+
+    def on_interfaces(self, node: str) -> Plain:
+        """The interfaces of a node, as its handle tells them."""
+        return [to_plain(each) for each in interface_snapshots(self._topology, node)]
+
+    def on_find(self, name: str) -> Plain:
+        """Whether a node that a user named is a router or a device."""
+        return "router" if isinstance(find_node(self._topology, name), Router) else "device"
+
+    def on_resolve(self, name: str, node: str | None) -> Plain:
+        """The address of a name, for a node or lab-wide."""
+        return str(resolve(self._topology, name, node))
+
+    def on_events(self, since: int) -> Plain:
+        """The event log, from a number on."""
+        return self._log.since(since)
+
+    def on_emit(self, kind: str, fields: dict[str, Plain]) -> Plain:
+        """Note an event of a user's own."""
+        self._log.add(kind, **fields)
+        return None
+
+    def on_stats(self, node: str, iface: str) -> Plain:
+        """The counters of an interface."""
+        return asdict(readers.link(self._kernel.connection(node), iface).statistics)
+
+    def on_conntrack(self, node: str) -> Plain:
+        """The connections that a router tracks."""
+        entries = conntrack(self._kernel.connection(node, NETLINK_NETFILTER))
+        return [
+            {
+                "protocol": entry.protocol,
+                "status": int(entry.status),
+                "timeout": entry.timeout,
+                "inside": [str(entry.original.source), entry.original.source_port],
+                "remote": [str(entry.original.destination), entry.original.destination_port],
+                "outside": [str(entry.reply.destination), entry.reply.destination_port],
+            }
+            for entry in entries
+        ]
+
+    def on_flush_nat(self, node: str) -> Plain:
+        """Forget every connection that a router tracks, and so every mapping."""
+        self._kernel.flush_conntrack(node, node_plan(self._topology, node).tables)
+        self._log.add("nat_state_flushed", router=node)
+        return None
+
+    # -- changes
+
+    def on_build(self, topology: Plain) -> Plain:
+        """Build a whole topology in a lab that is still empty."""
+        self._change(from_plain(Topology, topology))
+        for kind, nodes in (("router", self._topology.routers), ("device", self._topology.devices)):
+            for node in nodes.values():
+                self._log.add(f"{kind}_added", **cast("dict[str, Plain]", to_plain(node)))
+        return None
+
+    def on_add(self, requests: list[tuple[str, Plain]]) -> Plain:
+        """Add routers and devices, all of them or none."""
+        wanted: list[Request] = [from_plain(_REQUESTS[kind], plain) for kind, plain in requests]
+        self._change(edit.batch(self._topology, wanted))
+        for request in wanted:
+            kind = "router" if request.name in self._topology.routers else "device"
+            node = find_node(self._topology, request.name)
+            self._log.add(f"{kind}_added", **cast("dict[str, Plain]", to_plain(node)))
+        return None
+
+    def on_remove(self, node: str) -> Plain:
+        """Remove a router or a device."""
+        kind = "router" if node in self._topology.routers else "device"
+        self._change(edit.remove(self._topology, node))
+        self._log.add(f"{kind}_removed", name=node)
+        return None
+
+    def on_add_iface(self, node: str, name: str, config: Plain) -> Plain:
+        """Add an interface to a device."""
+        plugged = from_plain(IfaceConfig, config)
+        self._change(edit.add_iface(self._topology, node, name, plugged))
+        self._iface_event("interface_added", node, name)
+        return None
+
+    def on_remove_iface(self, node: str, name: str) -> Plain:
+        """Remove an interface of a device."""
+        self._change(edit.remove_iface(self._topology, node, name))
+        self._log.add("interface_removed", device=node, iface=name)
+        return None
+
+    def on_replug(self, node: str, name: str, router: str) -> Plain:
+        """Plug an interface into the LAN of another router."""
+        before = find_interface(self._topology, node, name).lan
+        self._change(edit.replug(self._topology, node, name, router))
+        self._iface_event("interface_replugged", node, name, from_router=before, to_router=router)
+        return None
+
+    def on_renew_ip(self, node: str, name: str) -> Plain:
+        """Give an interface other addresses of its LAN."""
+        self._change(edit.renew_ip(self._topology, node, name))
+        self._iface_event("device_ip_changed", node, name)
+        return None
+
+    def on_add_ip(self, node: str, name: str, address: str) -> Plain:
+        """Give an interface one more address."""
+        self._change(edit.add_ip(self._topology, node, name, ip_interface(address)))
+        self._iface_event("device_ip_added", node, name, address=address)
+        return None
+
+    def on_set_up(self, node: str, name: str, up: bool) -> Plain:
+        """Switch an interface on or off."""
+        self._change(edit.set_up(self._topology, node, name, up))
+        self._log.add("link_up" if up else "link_down", node=node, iface=name)
+        return None
+
+    def on_set_mtu(self, node: str, name: str, mtu: int | None) -> Plain:
+        """Set the MTU of an interface."""
+        self._change(edit.set_mtu(self._topology, node, name, mtu))
+        self._log.add("mtu_changed", node=node, iface=name, mtu=mtu)
+        return None
+
+    def on_set_condition(self, node: str, name: str, condition: Plain, direction: str) -> Plain:
+        """Set what packets of an interface meet."""
+        value = from_plain(_CONDITION, condition)
+        way = cast("edit.Direction", direction)
+        self._change(edit.set_condition(self._topology, node, name, value, way))
+        self._log.add(
+            "link_condition_changed", node=node, iface=name, condition=condition, direction=way
+        )
+        return None
+
+    def on_set_default_route(self, node: str, name: str) -> Plain:
+        """Have a device's default route leave by another interface."""
+        self._change(edit.set_default_route(self._topology, node, name))
+        self._log.add("default_route_changed", device=node, iface=name)
+        return None
+
+    def on_set_nat(self, node: str, nat: Plain, flush: bool) -> Plain:
+        """Set how a router translates IPv4 addresses."""
+        before = self._topology.routers[node].nat
+        self._change(edit.set_nat(self._topology, node, from_plain(_NAT, nat)))
+        self._log.add("nat_changed", router=node, nat=nat)
+        # What was not translated has no way back any more; it may begin anew.
+        if flush or before is Nat.NONE:
+            self.on_flush_nat(node)
+        return None
+
+    def on_set_nat_v6(self, node: str, mode: Plain) -> Plain:
+        """Set how a router translates IPv6 addresses."""
+        self._change(edit.set_nat_v6(self._topology, node, from_plain(NatV6Mode, mode)))
+        self._log.add("nat_v6_changed", router=node, nat_v6=mode)
+        return None
+
+    def on_set_firewall(self, node: str, firewall: Plain) -> Plain:
+        """Set what a router lets through."""
+        value = from_plain(_FIREWALL, firewall)
+        self._change(edit.set_firewall(self._topology, node, value))
+        self._log.add("firewall_changed", router=node, firewall=firewall)
+        return None
+
+    def on_set_downlink(self, node: str, condition: Plain) -> Plain:
+        """Set what packets from a router to its LAN meet."""
+        value = from_plain(_CONDITION, condition)
+        self._change(edit.set_downlink(self._topology, node, value))
+        self._log.add("downlink_condition_changed", router=node, condition=condition)
+        return None
+
+    def on_dns_entry(self, name: str, addresses: list[str], node: str | None) -> Plain:
+        """Have a name resolve, on one node or on all."""
+        after = self._topology
+        for address in addresses:
+            after = dns_entry(after, name, address, node)
+        self._change(after)
+        self._log.add("dns_entry_added", name=name, addresses=[*addresses], node=node)
+        return None
+
+    # -- the supervisor
+
+    def node_died(self, name: str, reason: str) -> None:
+        """Note that the process of a node ended by itself."""
+        self._log.add("node_died", node=name, reason=reason)
+
+    def idle(self) -> float | None:
+        """Do what was put off; seconds until the next call, None if nothing is due."""
+        if self._log.due() == 0.0:
+            self._log.save_due()
+        return self._log.due()
+
+    def close(self) -> None:
+        """Finish the event log; the kernel takes the rest."""
+        self._log.add("lab_closed")
+        self._log.close(self._topology)
+
+    # -- how a change is made
+
+    def _iface_event(self, kind: str, node: str, name: str, **fields: Plain) -> None:
+        interface = cast("dict[str, Plain]", to_plain(find_interface(self._topology, node, name)))
+        self._log.add(kind, **{"node": node, "iface": name, **fields, "state": interface})
+
+    def _change(self, after: Topology) -> None:
+        before = self._topology
+        try:
+            self._apply(before, after)
+        except WiringError as error:
+            raise RefusedByKernel(str(error)) from error
+        self._topology = after
+        self._log.save_state(after)
+
+    def _apply(self, before: Topology | None, after: Topology) -> None:
+        """Tell the kernel, fork the actors of new nodes, stop those of removed ones."""
+        plan = steps(before, after)
+        made = [step for step in plan if isinstance(step, AddNode)]
+        given_up = [step for step in plan if isinstance(step, RemoveNode)]
+        rest = [step for step in plan if not isinstance(step, (AddNode, RemoveNode))]
+        new = [step.node for step in made]
+        self._kernel.apply_all(made)
+        try:
+            self._write_names(before, after)
+            # actors start on one core while the rest is wired on the other
+            self._supervisor.start_nodes(self._spec(name, after) for name in new)
+            self._kernel.apply_all(rest)
+            try:
+                self._supervisor.wait_ready(new)
+            except BaseException:
+                self._kernel.apply_all(_inverse(rest))
+                raise
+        except BaseException:
+            self._supervisor.stop_nodes(new)
+            if before is not None:
+                self._write_names(after, before)
+            self._kernel.apply_all([RemoveNode(node=name) for name in reversed(new)])
+            raise
+        if given_up:
+            self._supervisor.stop_nodes([step.node for step in given_up])
+            self._kernel.apply_all(given_up)
+
+    def _spec(self, name: str, topology: Topology) -> NodeSpec:
+        own = f"hosts.{name}" if name in topology.node_names else "hosts"
+        return NodeSpec(
+            name=name,
+            hostname=ascii_name(name),
+            namespace=self._kernel.descriptor(name),
+            files={**{f"/etc/{file}": file for file in _static_files()}, "/etc/hosts": own},
+        )
+
+    def _write_names(self, before: Topology | None, after: Topology) -> None:
+        """Rewrite the hosts files in place: whoever has one open sees the new names."""
+        self._write("hosts", hosts_text(after, None))
+        for node in after.node_names:
+            self._write(f"hosts.{node}", hosts_text(after, node))
+            if before is not None and node in _nodes(before) and node not in before.node_names:
+                self._supervisor.replace_file(node, "/etc/hosts", f"hosts.{node}")
+
+    def _write(self, name: str, text: str) -> None:
+        with open(self._supervisor.hidden.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _nodes(topology: Topology) -> set[str]:
+    return {IX, *topology.routers, *topology.devices}
+
+
+def _inverse(done: Sequence[Step]) -> list[Step]:
+    """The steps that undo others; what was given up for good stays so."""
+    inverses = (each.inverse() for each in reversed(done))
+    return [inverse for inverse in inverses if inverse is not None]
+
+
+@functools.cache
+def _static_files() -> dict[str, str]:
+    """Files of /etc that are the same on every node, by name."""
+    try:
+        with open("/etc/nsswitch.conf", encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if not line.lstrip().startswith("hosts:")]
+    except FileNotFoundError:
+        lines = []
+    return {
+        # nobody serves names in a lab: a query fails at once instead of after seconds
+        "resolv.conf": "# a node of a patchbay lab; its names are in /etc/hosts\n"
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+        # without what asks daemons of the host, which would answer with the host's names
+        "nsswitch.conf": "".join([*lines, "hosts: files dns\n"]),
+    }

@@ -1,0 +1,104 @@
+"""Everything that the package `patchbay` exports; loaded with the first name that is used."""
+
+from actors.errors import (
+    CallTimeout,
+    HostNotCapable,
+    InternalError,
+    NodeDied,
+    NodeGone,
+    PatchbayError,
+    RemoteError,
+    TravelError,
+)
+from actors.output import OutputLine
+from actors.process import Process
+from actors.tasks import Task
+from patchbay.aio import (
+    AsyncDevice,
+    AsyncIface,
+    AsyncIx,
+    AsyncLab,
+    AsyncNode,
+    AsyncProcess,
+    AsyncReflector,
+    AsyncRouter,
+)
+from patchbay.director import RefusedByKernel
+from patchbay.errors import ConfigError, Problem
+from patchbay.events import Event
+from patchbay.iface import Iface, InterfaceStats
+from patchbay.lab import Lab
+from patchbay.nat_table import NatEntry
+from patchbay.nodes import Device, Ix, Router
+from patchbay.ping import PingResult
+from patchbay.reflectors import Observed, Reflector
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IfaceConfig,
+    IpSupport,
+    Ipv6Provisioning,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    NatFiltering,
+    NatMapping,
+    NatTimeouts,
+    NatV6Mode,
+    PortPolicy,
+    RegionLink,
+    RouterPreset,
+)
+from patchbay.version import __version__
+
+__all__ = [
+    "AsyncDevice",
+    "AsyncIface",
+    "AsyncIx",
+    "AsyncLab",
+    "AsyncNode",
+    "AsyncProcess",
+    "AsyncReflector",
+    "AsyncRouter",
+    "CallTimeout",
+    "ConfigError",
+    "Device",
+    "Event",
+    "Firewall",
+    "FirewallConfig",
+    "HostNotCapable",
+    "Iface",
+    "IfaceConfig",
+    "InterfaceStats",
+    "InternalError",
+    "IpSupport",
+    "Ipv6Provisioning",
+    "Ix",
+    "Lab",
+    "LinkCondition",
+    "Nat",
+    "NatConfig",
+    "NatEntry",
+    "NatFiltering",
+    "NatMapping",
+    "NatTimeouts",
+    "NatV6Mode",
+    "NodeDied",
+    "NodeGone",
+    "Observed",
+    "OutputLine",
+    "PatchbayError",
+    "PingResult",
+    "PortPolicy",
+    "Problem",
+    "Process",
+    "Reflector",
+    "RefusedByKernel",
+    "RegionLink",
+    "RemoteError",
+    "Router",
+    "RouterPreset",
+    "Task",
+    "TravelError",
+    "__version__",
+]

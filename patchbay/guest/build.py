@@ -1,0 +1,236 @@
+"""Building a guest kernel, from nothing to a program in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from actors.errors import HostNotCapable
+from patchbay.guest.cache import Kernel, cache_directory, kernels
+from patchbay.guest.debian import download, is_debian
+from patchbay.guest.errors import BuildFailed
+from patchbay.guest.recipe import features, recipe
+from patchbay.guest.steps import Steps
+from patchbay.guest.tools import check_tools
+
+_ROOM = 4 * 1024**3
+"""Bytes that source and objects take while a kernel is built."""
+
+_NAMED = "LINUX_SOURCE="
+
+
+def build(say: Callable[[str], None], source: str = "") -> Kernel:
+    """Build a guest kernel, unless it is built already.
+
+    It takes minutes, and about 4 GB on disk until it is done. What an interrupted build has
+    finished is used by the next one.
+
+    Args:
+        say: gets lines of progress.
+        source: a tarball or a directory with the source of Linux; default: what this machine's
+            package manager supplies.
+
+    Returns:
+        The kernel, which is in the user's cache.
+
+    Raises:
+        HostNotCapable: a program is missing, there is no source, or no room.
+        BuildFailed: a program of the build failed.
+    """
+    if platform.machine() != "x86_64":
+        raise HostNotCapable(
+            f"the guest kernel exists for x86_64 alone so far, and this machine is "
+            f"{platform.machine()}",
+            "use a lab without it, or an x86_64 machine",
+        )
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    with _alone(cache, say):
+        for kernel in kernels():
+            if kernel.key == recipe().key and (
+                not source or kernel.origin == _NAMED + os.path.abspath(source)
+            ):
+                return _with_init(kernel, say)
+        check_tools()
+        return _build(cache / f".build-{recipe().key}", cache, source, say)
+
+
+def _build(directory: Path, cache: Path, named: str, say: Callable[[str], None]) -> Kernel:
+    free = shutil.disk_usage(cache).free
+    if free < _ROOM and not directory.exists():
+        raise HostNotCapable(
+            f"building a kernel takes {_ROOM >> 30} GB, and {cache} has {free / 2**30:.1f} GB free",
+            "XDG_CACHE_HOME=DIRECTORY patchbay kernel build, with a directory that has more",
+        )
+    directory.mkdir(exist_ok=True)
+    steps = Steps(directory / "log", say)
+    origin = _unpack(steps, directory, named)
+    version = _version(directory / "source")
+    _configure(steps, directory, version)
+    _compile(steps, directory, version)
+    kernel = _install(steps, directory, cache, version, origin)
+    shutil.rmtree(directory)
+    steps.announce(f"done: {kernel.program}")
+    return _with_init(kernel, say)
+
+
+def _unpack(steps: Steps, directory: Path, named: str) -> str:
+    """Put the patched source below `source`; return where it comes from."""
+    source, note = directory / "source", directory / "origin"
+    wanted = _NAMED + os.path.abspath(named) if named else ""
+    if note.exists() and (not wanted or note.read_text() == wanted):
+        return note.read_text()
+    note.unlink(missing_ok=True)
+    for stale in (source, directory / "objects", directory / "package"):
+        shutil.rmtree(stale, ignore_errors=True)
+    tarball, origin = (Path(named).absolute(), wanted) if named else _supplied(steps, directory)
+    steps.announce(f"unpacking {tarball.name}")
+    if tarball.is_dir():
+        shutil.copytree(tarball, source, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+    elif tarball.is_file():
+        source.mkdir()
+        steps.run(
+            f"unpacking {tarball.name}",
+            ["tar", "-xf", tarball, "-C", source, "--strip-components=1"],
+        )
+    else:
+        raise HostNotCapable(
+            f"{tarball} does not exist", "LINUX_SOURCE=TARBALL patchbay kernel build"
+        )
+    shutil.rmtree(directory / "package", ignore_errors=True)
+    for name, text in sorted(recipe().patches.items()):
+        steps.announce(f"applying {name}")
+        (directory / name).write_text(text)
+        steps.run(f"applying {name}", ["patch", "-p1", "-i", directory / name], directory=source)
+    _version(source)
+    note.write_text(origin)  # from here on the source is complete
+    return origin
+
+
+def _supplied(steps: Steps, directory: Path) -> tuple[Path, str]:
+    found = download(steps, directory) if is_debian() else None
+    if found is None:
+        raise HostNotCapable(
+            "this machine's package manager supplies no kernel source that is known to work "
+            "(Debian's linux-source-7.2 is)",
+            "LINUX_SOURCE=TARBALL patchbay kernel build, with a tarball of Linux 7.2 or newer "
+            "from https://kernel.org",
+        )
+    return found
+
+
+def _version(source: Path) -> str:
+    try:
+        text = (source / "Makefile").read_text()
+    except FileNotFoundError:
+        text = ""
+    numbers = [
+        match[1]
+        for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")
+        if (match := re.search(rf"^{name} = (\d+)$", text, re.MULTILINE))
+    ]
+    if len(numbers) != 3:
+        raise BuildFailed("reading the version", [f"{source} is no source of Linux"], str(source))
+    return ".".join(numbers)
+
+
+def _configure(steps: Steps, directory: Path, version: str) -> None:
+    steps.announce(f"configuring Linux {version}")
+    objects, fragment = directory / "objects", directory / "lab.config"
+    objects.mkdir(exist_ok=True)
+    fragment.write_text(recipe().fragment)
+    merge = directory / "source" / "scripts" / "kconfig" / "merge_config.sh"
+    merged: list[str | Path] = [merge, "-m", "-O", objects, objects / ".config", fragment]
+    for command in (_make(directory, "allnoconfig"), merged, _make(directory, "olddefconfig")):
+        steps.run("configuring", command, directory=directory / "source")
+    _check_features((objects / ".config").read_text(), version)
+
+
+def _check_features(config: str, version: str) -> None:
+    """A kernel that lacks what labs are made of is not worth minutes of compiling."""
+    missing = set(features(recipe().fragment)) - set(features(config))
+    if missing:
+        raise HostNotCapable(
+            f"Linux {version} cannot be configured with {', '.join(sorted(missing))}",
+            "LINUX_SOURCE=TARBALL patchbay kernel build, with a tarball of Linux 7.2",
+        )
+
+
+def _compile(steps: Steps, directory: Path, version: str) -> None:
+    processors = len(os.sched_getaffinity(0))
+    steps.announce(f"compiling Linux {version} on {processors} processors: this takes minutes")
+    steps.run(
+        "compiling",
+        [*_make(directory, "linux"), f"-j{processors}"],
+        directory=directory / "source",
+        environment={"KBUILD_BUILD_TIMESTAMP": "@0", "KBUILD_BUILD_USER": "patchbay"},
+    )
+
+
+def _make(directory: Path, target: str) -> list[str | Path]:
+    return ["make", "ARCH=um", f"O={directory / 'objects'}", target]
+
+
+def _install(steps: Steps, directory: Path, cache: Path, version: str, origin: str) -> Kernel:
+    staged = directory / "result"
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir()
+    objects = directory / "objects"
+    steps.run("stripping", ["strip", "-o", staged / "linux", objects / "linux"])
+    shutil.copyfile(objects / ".config", staged / "config")
+    shutil.copyfile(directory / "source" / "COPYING", staged / "COPYING")
+    kernel = Kernel(
+        version=version,
+        origin=origin,
+        features=features((staged / "config").read_text()),
+        compiler=steps.run("asking for its version", ["gcc", "--version"]).splitlines()[0],
+        built=datetime.now(UTC).isoformat(timespec="seconds"),
+        key=recipe().key,
+        directory=staged,
+    )
+    kernel.write()
+    final = cache / f"{version}-{recipe().key}"
+    shutil.rmtree(final, ignore_errors=True)
+    staged.rename(final)
+    return replace(kernel, directory=final)
+
+
+def _with_init(kernel: Kernel, say: Callable[[str], None]) -> Kernel:
+    """Make sure that the kernel has the first process of this version of patchbay."""
+    if not kernel.init.exists():
+        check_tools()
+        with contextlib.ExitStack() as remove:
+            source = kernel.directory / "init.c"
+            log = kernel.directory / "init.log"
+            unfinished = kernel.directory / "init.unfinished"
+            source.write_text(recipe().init)
+            Steps(log, say).run(
+                "compiling the guest's first process",
+                ["gcc", "-static", "-O2", "-s", "-o", unfinished, source],
+            )
+            remove.callback(log.unlink)
+            remove.callback(source.unlink)
+            for old in kernel.directory.glob("init-*"):
+                old.unlink()
+            unfinished.rename(kernel.init)
+    return kernel
+
+
+@contextlib.contextmanager
+def _alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the cache's lock, so that nobody else builds meanwhile."""
+    with open(cache / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another build of this user's is under way: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

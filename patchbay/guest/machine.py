@@ -1,0 +1,178 @@
+"""The kernel as a process of this host: its command line, its memory, the processor it runs on."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.errors import HostNotCapable
+from actors.linux import die_with_parent
+from patchbay.guest.cache import Kernel, cache_directory
+from patchbay.guest.options import Guest
+
+_TIME = {"real": [], "virtual": ["time-travel=inf-cpu"], "virtual-cpu": ["time-travel"]}
+
+
+def kernel_arguments(
+    kernel: Kernel, guest: Guest, *, reads: int, writes: int, initial: int
+) -> list[str]:
+    """The kernel's command line.
+
+    Args:
+        kernel: which it is.
+        guest: what is asked.
+        reads: the descriptor from which the guest's serial line reads.
+        writes: the one that it writes to.
+        initial: the one of the initial file system's archive.
+    """
+    arguments = [
+        str(kernel.program),
+        f"mem={guest.memory >> 20}M",
+        f"initrd=/proc/self/fd/{initial}",
+        *("con=null", "ssl=null", f"ssl0=fd:{reads},fd:{writes}"),
+        "uml_dir=/dev/null",  # no control socket, so no file that could be left
+        *("seccomp=auto", "panic=-1", "quiet", "loglevel=4"),
+        *("fb_tunnels=none", "dummy.numdummies=0", "ifb.numifbs=0"),  # `lo`, and no more
+        *_TIME[guest.time],
+    ]
+    if guest.is_virtual:
+        arguments.append(f"time-travel-start={int(guest.start.timestamp() * 1e9)}")
+    if guest.seed is not None:
+        arguments.append("norandmaps")
+    return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A kernel that runs.
+
+    Attributes:
+        to_guest: a pipe's end; what is written here comes out of the guest's serial line.
+        from_guest: one from which comes what the guest writes there.
+        log: one from which its kernel's messages come.
+    """
+
+    to_guest: int
+    from_guest: int
+    log: int
+
+
+@contextlib.contextmanager
+def started(kernel: Kernel, guest: Guest, initial: bytes) -> Iterator[Machine]:
+    """Run the kernel; it is dead when this ends, or when this process dies in whatever way.
+
+    Args:
+        kernel: which it is.
+        guest: what is asked.
+        initial: the archive of its initial file system.
+
+    Raises:
+        HostNotCapable: there is no room for its memory.
+    """
+    environment = {"PATH": os.defpath, "TMPDIR": str(memory_directory(guest.memory))}
+    if guest.seed is not None:
+        environment["UML_SEED"] = str(guest.seed)
+    ours = os.getpid()
+    with own_processor() as processor:
+
+        def prepare() -> None:
+            die_with_parent(signal.SIGKILL)
+            if os.getppid() != ours:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.sched_setaffinity(0, {processor})
+
+        # Two pipes and not one socket: what the kernel reads must not block, what it writes must.
+        reads, to_guest = os.pipe()
+        from_guest, writes = os.pipe()
+        with os.fdopen(os.memfd_create("initramfs"), "wb") as archive:
+            archive.write(initial)
+            archive.flush()
+            theirs = {"reads": reads, "writes": writes, "initial": archive.fileno()}
+            try:
+                process = subprocess.Popen(
+                    kernel_arguments(kernel, guest, **theirs),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=environment,
+                    cwd="/",
+                    pass_fds=tuple(theirs.values()),
+                    preexec_fn=prepare,
+                )
+            finally:
+                os.close(reads)
+                os.close(writes)
+        try:
+            assert process.stderr is not None
+            yield Machine(to_guest, from_guest, process.stderr.fileno())
+        finally:
+            process.kill()
+            process.communicate()
+            os.close(to_guest)
+            os.close(from_guest)
+
+
+@contextlib.contextmanager
+def own_processor() -> Iterator[int]:
+    """A processor that no other guest has, or any if each has one already.
+
+    The claim is an abstract socket's name: it ends with the process, however that ends.
+    """
+    allowed = sorted(os.sched_getaffinity(0), reverse=True)  # devices like to interrupt the first
+    with socket.socket(socket.AF_UNIX) as claim:
+        for processor in allowed:
+            try:
+                claim.bind(f"\0patchbay-guest-processor-{processor}")
+            except OSError:
+                continue
+            yield processor
+            return
+    yield random.choice(allowed)
+
+
+def memory_directory(size: int) -> Path:
+    """Where the guest's memory can be: a file that has no name, in memory or else on a disk.
+
+    Raises:
+        HostNotCapable: no directory has room for it and allows programs.
+    """
+    refused = []
+    for each in _candidates():
+        reason = _why_not(each, size)
+        if not reason:
+            return each
+        refused.append(f"{each} {reason}")
+    raise HostNotCapable(
+        f"the guest's memory of {size >> 20}M fits nowhere: {'; '.join(refused)}",
+        "TMPDIR=DIRECTORY patchbay guest ..., with a directory that has room and allows programs "
+        "(docker run --shm-size 2g --tmpfs /dev/shm:exec), or --memory with less",
+    )
+
+
+def _candidates() -> Sequence[Path]:
+    named = ["/dev/shm", os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/var/tmp"]
+    return [Path(each) for each in dict.fromkeys(named) if each] + [cache_directory()]
+
+
+def _why_not(directory: Path, size: int) -> str:
+    """Why a directory cannot hold the memory; nothing if it can."""
+    try:
+        free = os.statvfs(directory)
+        if free.f_bavail * free.f_frsize < size:
+            return f"has only {free.f_bavail * free.f_frsize >> 20}M free"
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.truncate(mmap.PAGESIZE)
+            everything = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+            mmap.mmap(file.fileno(), mmap.PAGESIZE, mmap.MAP_PRIVATE, everything).close()
+    except OSError as error:
+        return f"does not do: {error.strerror}"
+    return ""

@@ -1,0 +1,105 @@
+"""What a guest is asked to be: inert, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from patchbay.errors import Problems
+
+TimeKind = Literal["real", "virtual", "virtual-cpu"]
+"""How time passes in a guest.
+
+- `real`: as outside.
+- `virtual`: the clock stands still while code runs, and jumps to the next timer when all wait.
+- `virtual-cpu`: the clock jumps when all wait, and runs as outside while code runs.
+"""
+
+VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When virtual time begins, unless something else is asked: always the same, so that runs repeat."""
+
+LEAST_MEMORY = 64 << 20
+"""Bytes with which the kernel boots and a small program runs."""
+
+_MOST_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """One guest.
+
+    Attributes:
+        time: how time passes.
+        seed: what all randomness in the guest follows from, from 0 to 2**64 - 1; None: the
+            host's own randomness.
+        start: the wall clock at the start, of virtual time only.
+        memory: bytes of memory.
+        writable: directories of the host that the command really writes.
+
+    Raises:
+        ConfigError: these do not fit together, or a directory does not exist; all mistakes at once.
+    """
+
+    time: TimeKind = "real"
+    seed: int | None = None
+    start: datetime = VIRTUAL_START
+    memory: int = 1 << 30
+    writable: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        if self.time not in get_args(TimeKind):
+            problems.add("time", f"{self.time!r} is none of {', '.join(get_args(TimeKind))}")
+        if self.seed is not None and not 0 <= self.seed <= _MOST_SEED:
+            problems.add("seed", f"{self.seed} is not in 0 to 2**64 - 1")
+        if self.start.tzinfo is None:
+            problems.add("start", f"{self.start} lacks a time zone, such as +00:00")
+        elif self.start.timestamp() < 0:
+            problems.add("start", f"{self.start} is before 1970")
+        if self.start != VIRTUAL_START and not self.is_virtual:
+            problems.add("start", "only virtual time starts when one says: add --time virtual")
+        if self.memory < LEAST_MEMORY:
+            problems.add("memory", f"{self.memory} bytes are less than {LEAST_MEMORY >> 20}M")
+        for directory in self.writable:
+            if not directory.is_dir():
+                problems.add("write", f"{directory} is no directory")
+            elif directory.resolve() == Path("/"):
+                problems.add("write", "/ is the whole host: name the directories to be written")
+        problems.check()
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether waits are skipped."""
+        return self.time != "real"
+
+
+def parse_memory(text: str) -> int:
+    """Bytes, from a number with K, M or G after it; without a letter they are bytes.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    units = {"K": 10, "M": 20, "G": 30}
+    digits, shift = (
+        (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 0)
+    )
+    if not digits.isascii() or not digits.isdigit():
+        raise ValueError(f"{text!r} is no amount of memory: write it like 512M or 2G")
+    return int(digits) << shift
+
+
+def parse_start(text: str) -> datetime:
+    """A moment, from ISO 8601 or `now`; without a time zone it is UTC.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    if text == "now":
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no moment: write it like 2026-01-01T00:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

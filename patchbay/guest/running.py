@@ -1,0 +1,77 @@
+"""Running one command in a guest of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from collections.abc import Sequence
+
+from patchbay.guest.cache import best_kernel
+from patchbay.guest.initramfs import initramfs
+from patchbay.guest.machine import started
+from patchbay.guest.options import Guest
+from patchbay.guest.request import Request
+from patchbay.guest.streams import Relay, complete_input, terminals
+
+_INPUT = "input"
+"""The file in the initial file system that holds standard input, if it is complete."""
+
+
+def run(guest: Guest, command: Sequence[str]) -> int:
+    """Run a command in a guest, with this process's streams, directory, environment and user.
+
+    Signals that this process gets meanwhile go to the command; it has to be called in the main
+    thread.
+
+    Args:
+        guest: what kind of guest.
+        command: a program and its arguments.
+
+    Returns:
+        The exit status of the command, as shells say it: 128 and the number for a signal, 127 if
+        there is no such program.
+
+    Raises:
+        HostNotCapable: there is no guest kernel, or no room for the guest.
+        GuestFailed: the guest itself failed.
+    """
+    kernel = best_kernel()
+    shown = terminals()
+    given = complete_input()
+    files = {"request": _request(guest, command, shown, given).encode()}
+    if given:
+        files[_INPUT] = given
+    initial = initramfs(kernel.init.read_bytes(), files)
+    with started(kernel, guest, initial) as machine:
+        relay = Relay(machine, terminal=bool(shown), live_input=given is None)
+        return exit_status(relay.run())
+
+
+def _request(
+    guest: Guest, command: Sequence[str], terminals: tuple[int, ...], given: bytes | None
+) -> Request:
+    """What the guest's first process is asked, so that the command feels at home."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return Request(
+        command=tuple(command),
+        environment=dict(os.environ),
+        directory=os.getcwd(),
+        writable=tuple(str(each.resolve()) for each in guest.writable),
+        user=os.getuid(),
+        group=os.getgid(),
+        groups=tuple(os.getgroups()),
+        mask=mask,
+        files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        hostname=socket.gethostname(),
+        terminals=terminals,
+        virtual_time=guest.is_virtual,
+        input="" if given is None else f"/{_INPUT}" if given else os.devnull,
+    )
+
+
+def exit_status(wait_status: int) -> int:
+    """The exit status that a shell would say for a wait status."""
+    code = os.waitstatus_to_exitcode(wait_status)
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,85 @@
+"""Running the programs of a build: gently, logged, with a line of progress now and then."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patchbay.guest.errors import BuildFailed
+
+_BETWEEN_LINES = 20.0
+"""Seconds between two lines of progress of one long step."""
+
+_NICENESS = 10
+"""A build takes minutes of every processor: whoever works on the machine goes first."""
+
+
+@dataclass(slots=True)
+class Steps:
+    """The steps of one build.
+
+    Attributes:
+        log: the file that collects what the programs write.
+        say: where lines of progress go.
+    """
+
+    log: Path
+    say: Callable[[str], None]
+    _begun: float = field(default_factory=time.monotonic)
+
+    def announce(self, text: str) -> None:
+        """Say what begins now, with the time that has gone by."""
+        minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
+        self.say(f"[{minutes}:{seconds:02}] {text}")
+
+    def run(
+        self,
+        step: str,
+        command: Sequence[str | Path],
+        *,
+        directory: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run a program to its end and return what it wrote.
+
+        Args:
+            step: what the program does, for the error.
+            command: the program and its arguments.
+            directory: where it runs; default: the directory of the log.
+            environment: variables to set besides the ones that are.
+
+        Raises:
+            BuildFailed: it ended with another status than 0.
+        """
+        lines: list[str] = []
+        announced = time.monotonic()
+        with (
+            open(self.log, "a") as log,
+            subprocess.Popen(
+                ["nice", "-n", str(_NICENESS), *map(str, command)],
+                cwd=directory or self.log.parent,
+                env={**os.environ, "LC_ALL": "C", **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            ) as process,
+        ):
+            assert process.stdout is not None
+            log.write(f"$ {' '.join(map(str, command))}\n")
+            for line in process.stdout:
+                log.write(line)
+                lines.append(line)
+                if time.monotonic() - announced >= _BETWEEN_LINES:
+                    announced = time.monotonic()
+                    self.announce(f"  {step}: {len(lines)} lines so far, {line.strip()}")
+        if process.returncode != 0:
+            last = deque((line.rstrip() for line in lines), maxlen=15)
+            raise BuildFailed(step, tuple(last), str(self.log))
+        return "".join(lines)

@@ -1,0 +1,243 @@
+"""Carrying streams and signals between this process and the guest, until the command has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import stat
+import termios
+import tty
+from collections import deque
+from collections.abc import Iterator
+from types import FrameType
+
+from patchbay.guest.channel import (
+    DONE,
+    END_OF_INPUT,
+    ERRORS,
+    FAILED,
+    HEADER,
+    INPUT,
+    MOST_CONTENT,
+    OUTPUT,
+    SIGNAL,
+    SIZE,
+    TAKEN,
+    Frames,
+    frame,
+    number,
+)
+from patchbay.guest.errors import GuestFailed
+from patchbay.guest.machine import Machine
+
+PASSED_ON = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
+    *(signal.SIGUSR1, signal.SIGUSR2),
+)
+"""The signals that reach the command and not this process."""
+
+_PATIENCE = 3
+"""So many interruptions end a guest whose command does not."""
+
+_ANSWERED_WITHIN = 5
+"""Seconds for the guest to take an interruption."""
+
+_INTERRUPT = b"\x03"
+"""Ctrl-C, as a terminal sends it that leaves it to the guest what keys mean."""
+
+_AT_ONCE = 1 << 16
+
+
+def terminals() -> tuple[int, ...]:
+    """The standard streams that are a terminal, if the command shall have one.
+
+    It has one if it is both read and written: a terminal of which one end is piped elsewhere is
+    left as it is.
+    """
+    if not (os.isatty(0) and os.isatty(1)):
+        return ()
+    return tuple(number for number in range(3) if os.isatty(number))
+
+
+def complete_input() -> bytes | None:
+    """All of standard input, if it is all there already: a file, or nothing."""
+    try:
+        status = os.fstat(0)
+    except OSError:  # it is closed
+        return b""
+    if os.path.samestat(status, os.stat(os.devnull)):
+        return b""
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    with open(0, "rb", closefd=False, buffering=0) as file:
+        return file.read()
+
+
+class Relay:
+    """The streams of one guest.
+
+    Args:
+        machine: the guest.
+        terminal: whether the command has a terminal, which is this process's.
+        live_input: whether standard input is passed on.
+    """
+
+    def __init__(self, machine: Machine, *, terminal: bool, live_input: bool) -> None:
+        self._to_guest = machine.to_guest
+        self._from_guest = machine.from_guest
+        self._log = machine.log
+        self._terminal = terminal
+        self._live_input = live_input
+        self._frames = Frames()
+        self._listens = False
+        self._early: list[bytes] = []
+        self._room = 0
+        self._last_lines: deque[bytes] = deque(maxlen=20)
+        self._interruptions = 0
+
+    def run(self) -> int:
+        """Carry until the command has ended; return its wait status.
+
+        Raises:
+            GuestFailed: the guest ended otherwise, or the command could not be started.
+        """
+        with self._signals(), self._raw_terminal():
+            self._send_size()
+            while True:
+                ready = self._wait()
+                if self._log in ready and not self._read_log():
+                    self._log = -1
+                if 0 in ready:
+                    self._read_input()
+                if self._from_guest in ready:
+                    data = os.read(self._from_guest, _AT_ONCE)
+                    for kind, content in self._frames.feed(data):
+                        if kind == DONE:
+                            return number(content)
+                        self._receive(kind, content)
+                    if not data:
+                        self._tell_of_death()
+
+    def _wait(self) -> set[int]:
+        """Wait until something can be read; return the descriptors."""
+        poll = select.poll()
+        poll.register(self._from_guest, select.POLLIN)
+        if self._log >= 0:
+            poll.register(self._log, select.POLLIN)
+        if self._live_input and self._room > HEADER:
+            poll.register(0, select.POLLIN)
+        return {descriptor for descriptor, _ in poll.poll()}
+
+    def _send(self, frame: bytes) -> None:
+        """Write a frame in one piece, once the guest listens; `run` tells if it is dead."""
+        if not self._listens:
+            self._early.append(frame)
+            return
+        self._room -= len(frame)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._to_guest, frame)
+
+    def _begin(self) -> None:
+        """The command has started: send what came too early."""
+        self._listens = True
+        for each in self._early:
+            self._send(each)
+
+    def _tell_of_death(self) -> None:
+        while self._log >= 0 and self._read_log():
+            pass
+        raise GuestFailed("the guest ended without a word", self._messages())
+
+    def _receive(self, kind: bytes, content: bytes) -> None:
+        if kind in (OUTPUT, ERRORS):
+            _write_all(1 if kind == OUTPUT else 2, content)
+        elif kind == TAKEN:
+            self._room += number(content)
+            signal.alarm(0)
+            if not self._listens:
+                self._begin()
+        elif kind == FAILED:
+            reason = content.decode(errors="replace")
+            raise GuestFailed(f"the guest cannot {reason}", self._messages())
+
+    def _read_input(self) -> None:
+        """Pass on what standard input has."""
+        try:
+            data = os.read(0, min(MOST_CONTENT, self._room - HEADER))
+        except OSError:  # a terminal that hung up
+            data = b""
+        self._live_input = bool(data)
+        self._send(frame(INPUT, data) if data else frame(END_OF_INPUT))
+        if self._terminal and _INTERRUPT in data:
+            self._expect_answer()
+
+    def _read_log(self) -> bool:
+        """Keep what the guest's kernel says; whether more can come."""
+        data = os.read(self._log, _AT_ONCE)
+        self._last_lines.extend(line for line in data.splitlines() if line.strip())
+        return bool(data)
+
+    def _messages(self) -> list[str]:
+        return [line.decode(errors="replace") for line in self._last_lines]
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        before = {each: signal.signal(each, self._pass_on) for each in PASSED_ON}
+        before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._resized)
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._unanswered)
+        try:
+            yield
+        finally:
+            signal.alarm(0)
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _pass_on(self, received: int, _: FrameType | None) -> None:
+        if received in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+            self._interruptions += 1
+        if self._interruptions >= _PATIENCE:
+            raise GuestFailed(
+                f"the command did not end after {_PATIENCE} interruptions, so its guest was ended"
+            )
+        self._send(frame(SIGNAL, bytes([received])))
+        self._expect_answer()
+
+    def _expect_answer(self) -> None:
+        """Give the guest time to take an interruption; code that never waits keeps it from that."""
+        if self._listens:
+            signal.alarm(_ANSWERED_WITHIN)
+
+    def _unanswered(self, _: int, __: FrameType | None) -> None:
+        raise GuestFailed(
+            f"the guest took no interruption for {_ANSWERED_WITHIN} seconds, so it was ended: in "
+            "virtual time, a process that computes without ever waiting holds up all others"
+        )
+
+    def _resized(self, _: int, __: FrameType | None) -> None:
+        self._send_size()
+
+    def _send_size(self) -> None:
+        if self._terminal:
+            self._send(frame(SIZE, fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))))
+
+    @contextlib.contextmanager
+    def _raw_terminal(self) -> Iterator[None]:
+        """Leave it to the guest's terminal what keys mean: it is told every one of them."""
+        if not self._terminal:
+            yield
+            return
+        before = termios.tcgetattr(0)
+        tty.setraw(0)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

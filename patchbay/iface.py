@@ -1,0 +1,209 @@
+"""The handle of a network interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from typing import TYPE_CHECKING, Literal, cast
+
+from actors.errors import NodeGone
+from actors.protocol import Plain
+from patchbay.errors import ConfigError, Problem
+from patchbay.topology.plain import to_plain
+from patchbay.topology.snapshot import InterfaceSnapshot
+from patchbay.values import LinkCondition, Named, name_of, parse
+
+if TYPE_CHECKING:
+    from patchbay.nodes import LabNode, Router
+
+Direction = Literal["up", "down", "both"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceStats:
+    """What went over an interface since it was made, as the kernel counts it.
+
+    Attributes:
+        received_packets: packets that came in.
+        sent_packets: packets that went out.
+        received_bytes: bytes that came in.
+        sent_bytes: bytes that went out.
+        receive_errors: packets that came in broken.
+        send_errors: packets that could not be sent.
+        receive_drops: packets that came in and were dropped.
+        send_drops: packets that were to be sent and were dropped.
+    """
+
+    received_packets: int
+    sent_packets: int
+    received_bytes: int
+    sent_bytes: int
+    receive_errors: int
+    send_errors: int
+    receive_drops: int
+    send_drops: int
+
+
+class Iface:
+    """A network interface of a device, or one of a router: its uplink `wan` or its LAN `lan`.
+
+    Reading asks the lab, so that a handle always tells what is so now. One whose interface was
+    removed can still tell its name; everything else raises `NodeGone`.
+    """
+
+    def __init__(self, node: LabNode, name: str) -> None:
+        self._node = node
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<Iface {self._name!r} of {self._node.name!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Iface):
+            return NotImplemented
+        return (self._node, self._name) == (other._node, other._name)
+
+    def __hash__(self) -> int:
+        return hash((self._node, self._name))
+
+    # -- what it is
+
+    @property
+    def name(self) -> str:
+        """Its name on its node, such as `eth0`."""
+        return self._name
+
+    @property
+    def node(self) -> LabNode:
+        """The node it belongs to."""
+        return self._node
+
+    @property
+    def mac(self) -> str:
+        """Its hardware address."""
+        return self._now().mac
+
+    @property
+    def ip(self) -> IPv4Address | None:
+        """Its IPv4 address; None where its LAN has no IPv4."""
+        address = self._now().address
+        return None if address is None else address.ip
+
+    @property
+    def ip6(self) -> IPv6Address | None:
+        """Its global (or unique local) IPv6 address; None where its LAN has no IPv6."""
+        address = self._now().address6
+        return None if address is None else address.ip
+
+    @property
+    def ll6(self) -> IPv6Address | None:
+        """Its link-local IPv6 address; None without IPv6."""
+        return self._now().ll6
+
+    @property
+    def addresses(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
+        """All its addresses with their prefix lengths, those of `add_ip` last."""
+        now = self._now()
+        own = tuple(each for each in (now.address, now.address6) if each is not None)
+        return (*own, *now.extra)
+
+    @property
+    def router(self) -> Router | None:
+        """The router whose LAN it is plugged into; None at the IX, and for a LAN itself."""
+        return self._node.lab.router_of(self._now().lan)
+
+    @property
+    def gateway(self) -> IPv4Address | None:
+        """The IPv4 address of the router whose LAN it is plugged into; None without IPv4."""
+        return self._now().gateway
+
+    @property
+    def gateway6(self) -> IPv6Address | None:
+        """The IPv6 address of the router whose LAN it is plugged into; None without IPv6."""
+        return self._now().gateway6
+
+    @property
+    def mtu(self) -> int:
+        """Its MTU in bytes."""
+        return self._now().mtu
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is switched on."""
+        return self._now().up
+
+    def condition(self, direction: Literal["up", "down"] = "up") -> LinkCondition | None:
+        """What packets meet that leave (`up`) or arrive (`down`); None for a clean link."""
+        now = self._now()
+        return now.condition_up if direction == "up" else now.condition_down
+
+    def stats(self) -> InterfaceStats:
+        """What went over it, from the kernel's counters."""
+        self._now()
+        told = self._node.lab.request("stats", node=self._node.name, iface=self._name)
+        return InterfaceStats(**cast("dict[str, int]", told))
+
+    # -- what can be done to it
+
+    def up(self) -> None:
+        """Switch it on; addresses and routes are as before it went down."""
+        self._ask("set_up", up=True)
+
+    def down(self) -> None:
+        """Switch it off; its addresses stay, and come to use again with `up`."""
+        self._ask("set_up", up=False)
+
+    def replug(self, router: Named | str) -> None:
+        """Plug it into the LAN of another router: it gets addresses and routes of that LAN.
+
+        The interface stays the same one: sockets bound to it live on, and see their carrier go
+        and come.
+        """
+        self._ask("replug", router=name_of(router))
+
+    def renew_ip(self) -> IPv4Address | IPv6Address:
+        """Give it other addresses of its LAN, as a new DHCP lease would; returns the first."""
+        self._ask("renew_ip")
+        address = self.ip or self.ip6
+        assert address is not None, "an interface has IPv4, or IPv6, or both"
+        return address
+
+    def add_ip(self, address: IPv4Interface | IPv6Interface | str) -> None:
+        """Give it one more address, such as `"10.0.1.200/24"`.
+
+        Raises:
+            ConfigError: it is none, or another host of the LAN has it.
+        """
+        try:
+            value = ip_interface(address)
+        except ValueError:
+            message = f"{address!r} is not an address such as '10.0.1.200/24'"
+            raise ConfigError(Problem(f"node {self._node.name!r}, {self._name}", message)) from None
+        self._ask("add_ip", address=str(value))
+
+    def set_mtu(self, mtu: int) -> None:
+        """Set its MTU, in bytes."""
+        self._ask("set_mtu", mtu=mtu)
+
+    def set_condition(
+        self, condition: LinkCondition | str | None, direction: Direction = "both"
+    ) -> None:
+        """Set what packets meet that leave (`up`), arrive (`down`), or both; None for nothing."""
+        value = None if condition is None else to_plain(parse(LinkCondition, condition))
+        self._ask("set_condition", condition=value, direction=direction)
+
+    def remove(self) -> None:
+        """Remove it; a default route that it carried moves to the next interface."""
+        self._ask("remove_iface")
+
+    # -- how
+
+    def _ask(self, method: str, **arguments: Plain) -> None:
+        self._now()
+        self._node.lab.request(method, node=self._node.name, name=self._name, **arguments)
+
+    def _now(self) -> InterfaceSnapshot:
+        for interface in self._node.interface_snapshots():
+            if interface.name == self._name:
+                return interface
+        raise NodeGone(f"interface {self._name!r} of node {self._node.name!r} was removed")

@@ -1,0 +1,404 @@
+"""A lab: a network of real Linux network stacks that lives as long as it is open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+
+from actors.connection import Connection
+from actors.errors import NodeGone
+from actors.node import Node
+from actors.protocol import Plain
+from patchbay.described import Described
+from patchbay.errors import ConfigError, Problem, nearest
+from patchbay.events import Event
+from patchbay.nodes import Device, Ix, Router, addresses_of
+from patchbay.topology import toml
+from patchbay.topology.edit import new_topology
+from patchbay.topology.model import IX, Topology
+from patchbay.topology.plain import from_plain, to_plain
+from patchbay.topology.requests import Request, RouterRequest, device_request, router_request
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IfaceConfig,
+    IpSupport,
+    Ipv6Provisioning,
+    LinkCondition,
+    Named,
+    Nat,
+    NatConfig,
+    NatV6Mode,
+    RouterPreset,
+)
+
+LinkEngine = Literal["auto", "kernel", "userspace"]
+
+_ENGINES = ("auto", "kernel", "userspace")
+
+
+class Lab(Described):
+    """A network of namespaces, isolated from the host and from every other lab.
+
+    A context manager; `close()` ends it, and so does the end of this process, in whatever way:
+    the kernel takes the processes, namespaces and files of a lab with it. Nothing must be called
+    before, no privileges are needed, and this process stays in its own network.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        outdir: str | os.PathLike[str] | None = None,
+        seed: int | None = None,
+        link_engine: LinkEngine = "auto",
+        ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
+        ipv6_dad: bool = False,
+    ) -> None:
+        """Start a lab with nothing in it but the IX.
+
+        Args:
+            name: for people, in errors, files and pictures; `lab` if not given.
+            outdir: a directory for the event log, the state, and what nodes print; made if
+                missing. Nothing is written without it.
+            seed: where randomness of the lab begins; drawn if not given, and told as `seed`.
+            link_engine: what link conditions are made with.
+            ipv6_provisioning: how hosts get IPv6 addresses and routes.
+            ipv6_dad: whether nodes run duplicate address detection, which takes about a second.
+
+        Raises:
+            ConfigError: a value is none.
+            HostNotCapable: this host cannot run a lab; the text says what mends that.
+        """
+        topology = new_topology(
+            "lab" if name is None else name, ipv6_provisioning=ipv6_provisioning, ipv6_dad=ipv6_dad
+        )
+        if link_engine not in _ENGINES:
+            message = f"{link_engine!r} is no link engine"
+            raise ConfigError(Problem("link_engine", message, nearest(link_engine, _ENGINES)))
+        self._name = topology.name
+        self._seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
+        self._batch: list[Request] | None = None
+        self._outdir = None if outdir is None else Path(outdir).absolute()
+        if self._outdir is not None:
+            self._outdir.mkdir(parents=True, exist_ok=True)
+        options: dict[str, Plain] = {
+            "name": topology.name,
+            "outdir": None if self._outdir is None else str(self._outdir),
+            "seed": self._seed,
+            "ipv6_provisioning": topology.ipv6_provisioning.value,
+            "ipv6_dad": topology.ipv6_dad,
+        }
+        self._connection = Connection(topology.name, "patchbay.director:LabDirector", options)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Start a lab from a TOML file; see `patchbay.topology.toml` for what it may say.
+
+        Args:
+            path: the file.
+            options: those of `Lab`, beside or instead of what the file says.
+
+        Raises:
+            ConfigError: all mistakes in the file, with their lines.
+            FileNotFoundError: there is no such file.
+        """
+        source = Path(path)
+        description = toml.load(source.read_text(encoding="utf-8"), source=str(source))
+        topology = description.topology(source.stem)
+        lab = cls(
+            options.pop("name", topology.name),
+            **{
+                "ipv6_provisioning": topology.ipv6_provisioning,
+                "ipv6_dad": topology.ipv6_dad,
+                **options,
+            },
+        )
+        try:
+            lab.request("build", topology=to_plain(topology))
+        except BaseException:
+            lab.close()
+            raise
+        return lab
+
+    # -- its life
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._connection.closed else "open"
+        return f"<{type(self).__name__} {self._name!r} {state}>"
+
+    def close(self) -> None:
+        """End the lab: tasks and processes are asked to end, then killed; nothing is left.
+
+        Returns when no process of the lab is left. Closing again does nothing.
+        """
+        self._connection.close()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._name
+
+    @property
+    def seed(self) -> int:
+        """Where its randomness begins."""
+        return self._seed
+
+    @property
+    def outdir(self) -> Path | None:
+        """The run directory; None without one."""
+        return self._outdir
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._connection.closed
+
+    # -- adding and removing
+
+    def add_router(
+        self,
+        name: str,
+        *,
+        preset: RouterPreset | str | None = None,
+        upstream: Named | str | None = None,
+        region: Named | str | None = None,
+        nat: Nat | NatConfig | str | None = None,
+        nat_v6: NatV6Mode | str | None = None,
+        ip_support: IpSupport | str | None = None,
+        firewall: Firewall | FirewallConfig | str | None = None,
+        downlink: LinkCondition | str | None = None,
+        downstream: IPv4Network | str | None = None,
+        downstream6: IPv6Network | str | None = None,
+        mtu: int | None = None,
+    ) -> Router:
+        """Add a router, with a LAN of its own.
+
+        Args:
+            name: any text without white space and slashes, at most 63 bytes.
+            preset: a bundle of NAT, firewall, IP support and addresses; what is given beside it
+                overrides it.
+            upstream: the router whose LAN its uplink is plugged into; the IX if not given.
+            region: the region it is in.
+            nat: how it translates IPv4 addresses; not at all if not given.
+            nat_v6: how it translates IPv6 addresses; not at all if not given.
+            ip_support: which versions of IP it has; both if not given.
+            firewall: what it lets through; everything if not given.
+            downlink: what packets to the hosts of its LAN meet.
+            downstream: IPv4 subnet of its LAN, such as `"10.64.0.0/18"`; the next free /24 if not
+                given.
+            downstream6: IPv6 subnet of its LAN; the next free /64 if not given.
+            mtu: bytes, of its uplink and its LAN; 1500 if not given.
+
+        Raises:
+            ConfigError: all that is wrong with it; nothing was added.
+        """
+        request = router_request(
+            name,
+            preset=preset,
+            upstream=upstream,
+            region=region,
+            nat=nat,
+            nat_v6=nat_v6,
+            ip_support=ip_support,
+            firewall=firewall,
+            downlink=downlink,
+            downstream=downstream,
+            downstream6=downstream6,
+            mtu=mtu,
+        )
+        self._add(request)
+        return Router(self, self._connection, name)
+
+    def add_device(
+        self,
+        name: str,
+        gateway: Named | str | None = None,
+        *,
+        condition: LinkCondition | str | None = None,
+        ifaces: Mapping[str, IfaceConfig | Named | str] | None = None,
+        default_via: str | None = None,
+        mtu: int | None = None,
+    ) -> Device:
+        """Add a device.
+
+        Args:
+            name: any text without white space and slashes, at most 63 bytes.
+            gateway: the router whose LAN its one interface, `eth0`, is plugged into.
+            condition: what packets of `eth0` meet, in both directions.
+            ifaces: interfaces by name, instead of one `eth0`: each a router, or an `IfaceConfig`.
+            default_via: the interface of the default route; the first if not given.
+            mtu: bytes, of interfaces that do not say otherwise; 1500 if not given.
+
+        Raises:
+            ConfigError: all that is wrong with it; nothing was added.
+        """
+        request = device_request(
+            name, gateway, condition=condition, ifaces=ifaces, default_via=default_via, mtu=mtu
+        )
+        self._add(request)
+        return Device(self, self._connection, name)
+
+    def remove(self, node: Named | str) -> None:
+        """Remove a device or a router, with every process that runs there.
+
+        Raises:
+            ConfigError: there is none of this name, or something is plugged into the router.
+        """
+        name = node if isinstance(node, str) else node.name
+        if isinstance(node, str):
+            self.request("find", name=name)
+        self.request("remove", node=name)
+        self._connection.forget(name)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Plan and build what is added inside together, in parallel, when the block ends.
+
+        Handles can be passed on at once, and used once the block has ended. If anything is wrong
+        with any of it, or the block raises, nothing is built.
+
+        Raises:
+            ConfigError: all mistakes of everything that was added.
+        """
+        if self._batch is not None:
+            raise RuntimeError("a batch is open already, and is built as a whole")
+        self._batch = []
+        try:
+            yield
+            requests, self._batch = self._batch, None
+        finally:
+            self._batch = None
+        self._build(requests)
+
+    def _add(self, request: Request) -> None:
+        if self._batch is not None:
+            self._batch.append(request)
+        else:
+            self._build([request])
+
+    def _build(self, requests: list[Request]) -> None:
+        if not requests:
+            return
+        told: Plain = [
+            ["router" if isinstance(each, RouterRequest) else "device", to_plain(each)]
+            for each in requests
+        ]
+        self.request("add", requests=told)
+
+    # -- finding
+
+    @property
+    def ix(self) -> Ix:
+        """The internet exchange, which joins the routers without an upstream."""
+        return Ix(self, self._connection, IX)
+
+    @property
+    def routers(self) -> list[Router]:
+        """Every router, in the order they were added."""
+        return [Router(self, self._connection, name) for name in self.topology().routers]
+
+    @property
+    def devices(self) -> list[Device]:
+        """Every device, in the order they were added."""
+        return [Device(self, self._connection, name) for name in self.topology().devices]
+
+    def node(self, name: str) -> Device | Router | Ix:
+        """A node by its name.
+
+        Raises:
+            ConfigError: there is none; the text has the nearest name.
+        """
+        if name == IX:
+            return self.ix
+        kind = cast("str", self.request("find", name=name))
+        handle: type[Device | Router] = Router if kind == "router" else Device
+        return handle(self, self._connection, name)
+
+    def device(self, name: str) -> Device:
+        """A device by its name; see `node`."""
+        found = self.node(name)
+        if not isinstance(found, Device):
+            raise ConfigError(Problem(f"node {name!r}", "this is a router, not a device"))
+        return found
+
+    def router(self, name: str) -> Router:
+        """A router by its name; see `node`."""
+        found = self.node(name)
+        if not isinstance(found, Router):
+            raise ConfigError(Problem(f"node {name!r}", "this is a device, not a router"))
+        return found
+
+    def router_of(self, lan: str | None) -> Router | None:
+        """The handle of the router that a LAN belongs to; None for the IX's."""
+        return None if lan is None or lan == IX else Router(self, self._connection, lan)
+
+    # -- names
+
+    def dns_entry(self, name: str, address: IPv4Address | IPv6Address | str | Node) -> None:
+        """Have a name resolve on every node, to an address or to the addresses of a node."""
+        self.add_name(name, address, None)
+
+    def resolve(self, name: str) -> IPv4Address | IPv6Address:
+        """What a name resolves to on a node without entries of its own.
+
+        Raises:
+            ConfigError: nothing has that name.
+        """
+        return self.look_up(name, None)
+
+    def add_name(
+        self, name: str, address: IPv4Address | IPv6Address | str | Node, node: str | None
+    ) -> None:
+        """Have a name resolve, on one node or, with None, on all."""
+        known: Plain = list(addresses_of(address))
+        self.request("dns_entry", name=name, addresses=known, node=node)
+
+    def look_up(self, name: str, node: str | None) -> IPv4Address | IPv6Address:
+        """What a name resolves to, on one node or, with None, on those without own entries."""
+        return ip_address(cast("str", self.request("resolve", name=name, node=node)))
+
+    # -- what it is, to read and to keep
+
+    def topology(self) -> Topology:
+        """The whole network as it is now: frozen dataclasses."""
+        return from_plain(Topology, self.request("topology"))
+
+    # -- events
+
+    def events(self, since: int = 0) -> list[Event]:
+        """What happened in the lab, from an event's number on."""
+        told = cast("list[dict[str, Any]]", self.request("events", since=since))
+        return [Event.of(record) for record in told]
+
+    def emit(self, kind: str, **fields: Plain) -> None:
+        """Note an event of your own, among the lab's."""
+        self.request("emit", kind=kind, fields=fields)
+
+    # -- how
+
+    def request(self, method: str, **arguments: Plain) -> Plain:
+        """Ask the lab's supervisor; for the handles of this package."""
+        if self._batch:
+            about = arguments.get("node", arguments.get("name"))
+            if about in {request.name for request in self._batch}:
+                raise NodeGone(
+                    f"node {about!r} is not built yet: it is, once the `with lab.batch()` block ends"
+                )
+        return self._connection.request(method, **arguments)

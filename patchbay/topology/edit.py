@@ -1,0 +1,306 @@
+"""Every change of a lab's network: pure functions from one topology to the next.
+
+Each checks what it is asked for and raises `ConfigError` with all that is wrong; a topology that
+was given stays what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+from patchbay.errors import ConfigError, Problem, Problems
+from patchbay.topology import available
+from patchbay.topology.allocate import Ledger
+from patchbay.topology.domains import check_overlaps
+from patchbay.topology.draft import Draft
+from patchbay.topology.graph import (
+    ancestors,
+    find_device,
+    find_interface,
+    find_node,
+    find_router,
+    lan_of,
+    plugged_in,
+    with_entry,
+    without_entry,
+)
+from patchbay.topology.model import Address, Device, Interface, Router, Topology
+from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IfaceConfig,
+    Ipv6Provisioning,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    NatV6Mode,
+    check_mtu,
+    parse,
+)
+
+Direction = Literal["up", "down", "both"]
+
+
+def new_topology(
+    name: str,
+    *,
+    ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
+    ipv6_dad: bool = False,
+) -> Topology:
+    """Return a lab's network with nothing in it but the IX."""
+    problems = Problems()
+    given: object = name
+    if not isinstance(given, str):
+        problems.add("name", f"{given!r} is no name: a name is text")
+    provisioning = parse(Ipv6Provisioning, ipv6_provisioning, "ipv6_provisioning")
+    available.check_provisioning(provisioning, problems, "ipv6_provisioning")
+    problems.check()
+    return Topology(name=name, ipv6_dad=bool(ipv6_dad), ipv6_provisioning=provisioning)
+
+
+# ---- nodes ------------------------------------------------------------------------------------
+
+
+def batch(topology: Topology, requests: Iterable[Request]) -> Topology:
+    """Add routers and devices together; if anything is wrong with any of them, add none.
+
+    What others are plugged into may come after them.
+    """
+    draft = Draft(topology)
+    draft.add_all(requests)
+    return draft.topology()
+
+
+def add_router(topology: Topology, request: RouterRequest) -> Topology:
+    """Add a router."""
+    return batch(topology, (request,))
+
+
+def add_device(topology: Topology, request: DeviceRequest) -> Topology:
+    """Add a device."""
+    return batch(topology, (request,))
+
+
+def remove(topology: Topology, name: str) -> Topology:
+    """Remove a router or device, and the names that only it knows.
+
+    Raises:
+        ConfigError: there is none, or something is still plugged into the router.
+    """
+    node = find_node(topology, name)
+    node_names = without_entry(topology.node_names, name)
+    if isinstance(node, Device):
+        devices = without_entry(topology.devices, name)
+        return replace(topology, devices=devices, node_names=node_names)
+    still = plugged_in(topology, name)
+    if still:
+        shown = ", ".join(f"{interface.name} of {owner!r}" for owner, interface in still[:5])
+        more = f" and {len(still) - 5} more" if len(still) > 5 else ""
+        message = f"cannot be removed: {shown}{more} still plugged into its LAN"
+        raise ConfigError(Problem(f"router {name!r}", message))
+    routers = without_entry(topology.routers, name)
+    return replace(topology, routers=routers, node_names=node_names)
+
+
+# ---- interfaces -------------------------------------------------------------------------------
+
+
+def add_iface(topology: Topology, device: str, name: str, config: IfaceConfig) -> Topology:
+    """Add an interface to a device; it carries the default route if it is the only one."""
+    owner = find_device(topology, device)
+    draft = Draft(topology)
+    interface = draft.plug(owner, name, config)
+    draft.problems.check()
+    assert interface is not None, "an interface that cannot be plugged in is a problem"
+    return _with_node(
+        topology,
+        replace(
+            owner,
+            interfaces=(*owner.interfaces, interface),
+            default_via=owner.default_via or name,
+        ),
+    )
+
+
+def remove_iface(topology: Topology, device: str, name: str) -> Topology:
+    """Remove an interface of a device.
+
+    The default route moves to the first remaining interface that is up, else to the first.
+    """
+    owner = find_device(topology, device)
+    find_interface(topology, device, name)
+    left = tuple(interface for interface in owner.interfaces if interface.name != name)
+    default = owner.default_via
+    if default == name:
+        able = [interface.name for interface in (*(i for i in left if i.up), *left)]
+        default = able[0] if able else None
+    return _with_node(topology, replace(owner, interfaces=left, default_via=default))
+
+
+def replug(topology: Topology, node: str, name: str, router: str) -> Topology:
+    """Plug an interface, or a router's uplink, into the LAN of another router.
+
+    It gets new addresses; its cable, hardware address, MTU, state and condition stay. Into the LAN
+    where it is already, nothing changes.
+    """
+    owner, interface = find_node(topology, node), find_interface(topology, node, name)
+    if interface.lan == router:
+        return topology
+    draft = Draft(topology)
+    if isinstance(owner, Router) and router in topology.routers:
+        above = {router, *ancestors(topology, topology.routers[router])}
+        if node in above:
+            message = f"cannot be plugged into the LAN of {router!r}, which is its own or below it"
+            raise ConfigError(Problem(f"router {node!r}", message))
+    plugged = draft.replug(owner, interface, router)
+    draft.problems.check()
+    after = _with_interface(topology, owner, plugged)
+    return _checked(after, node) if isinstance(owner, Router) else after
+
+
+def renew_ip(topology: Topology, node: str, name: str) -> Topology:
+    """Give an interface other addresses than it has, in the same LAN; added ones stay."""
+    owner, interface = find_node(topology, node), find_interface(topology, node, name)
+    ledger, problems = Ledger(topology), Problems()
+    lan = lan_of(topology.routers, interface.lan)
+    address, address6 = interface.address, interface.address6
+    place = f"node {node!r}, {name}"
+    if address is not None:
+        address = ledger.address(lan)
+        if address is None:
+            problems.add(place, f"no other IPv4 address is free in the LAN of {lan.node!r}")
+    if address6 is not None:
+        address6 = ledger.address6(lan)
+        if address6 is None:
+            problems.add(place, f"no other IPv6 address is free in the LAN of {lan.node!r}")
+    problems.check()
+    return _with_interface(topology, owner, replace(interface, address=address, address6=address6))
+
+
+def add_ip(topology: Topology, node: str, name: str, address: Address) -> Topology:
+    """Add an address to an interface.
+
+    An address of its LAN's subnet must be free there, and gets the prefix of the subnet. Any
+    other is the node's own affair: nobody has a route to it.
+    """
+    owner, interface = find_node(topology, node), find_interface(topology, node, name)
+    draft = Draft(topology)
+    added = draft.extra_address(f"node {node!r}, {name}", interface, address)
+    draft.problems.check()
+    extra = (*interface.extra, added)
+    return _with_interface(topology, owner, replace(interface, extra=extra))
+
+
+def set_up(topology: Topology, node: str, name: str, up: bool) -> Topology:
+    """Set an interface up or down; it keeps its addresses, and has routes only while it is up."""
+    owner, interface = find_node(topology, node), find_interface(topology, node, name)
+    return _with_interface(topology, owner, replace(interface, up=up))
+
+
+def set_mtu(topology: Topology, node: str, name: str, mtu: int | None) -> Topology:
+    """Set the MTU of an interface in bytes; None for that of its node."""
+    owner, interface = find_node(topology, node), find_interface(topology, node, name)
+    problems = Problems()
+    if mtu is not None:
+        v6 = any(address is not None and address.version == 6 for address in _addresses(interface))
+        check_mtu(mtu, problems, f"node {node!r}, {name}, mtu", v6=v6)
+    problems.check()
+    return _with_interface(topology, owner, replace(interface, mtu=mtu))
+
+
+def set_condition(
+    topology: Topology,
+    node: str,
+    name: str,
+    condition: LinkCondition | None,
+    direction: Direction = "both",
+) -> Topology:
+    """Set what packets meet that leave the node (`up`), arrive at it (`down`), or both."""
+    owner, interface = find_node(topology, node), find_interface(topology, node, name)
+    problems = Problems()
+    place = f"node {node!r}, {name}, condition"
+    available.check_condition(condition, problems, place)
+    if direction not in ("up", "down", "both"):
+        problems.add(place, f"{direction!r} is no direction: it is 'up', 'down' or 'both'")
+    problems.check()
+    if direction in ("up", "both"):
+        interface = replace(interface, condition_up=condition)
+    if direction in ("down", "both"):
+        interface = replace(interface, condition_down=condition)
+    return _with_interface(topology, owner, interface)
+
+
+def set_default_route(topology: Topology, device: str, name: str) -> Topology:
+    """Let an interface of a device carry its default routes."""
+    owner = find_device(topology, device)
+    find_interface(topology, device, name)
+    return _with_node(topology, replace(owner, default_via=name))
+
+
+# ---- routers ----------------------------------------------------------------------------------
+
+
+def set_nat(topology: Topology, router: str, nat: Nat | NatConfig) -> Topology:
+    """Set what a router does to IPv4 packets; its LAN keeps its subnet.
+
+    Raises:
+        ConfigError: without it LANs that overlap would meet.
+    """
+    owner = find_router(topology, router)
+    return _checked(_with_node(topology, replace(owner, nat=nat)), router)
+
+
+def set_nat_v6(topology: Topology, router: str, mode: NatV6Mode) -> Topology:
+    """Set what a router does to IPv6 packets."""
+    owner, problems = find_router(topology, router), Problems()
+    available.check_nat_v6(mode, problems, f"router {router!r}, nat_v6")
+    problems.check()
+    return _checked(_with_node(topology, replace(owner, nat_v6=mode)), router)
+
+
+def set_firewall(topology: Topology, router: str, firewall: Firewall | FirewallConfig) -> Topology:
+    """Set what a router lets through."""
+    owner = find_router(topology, router)
+    return _with_node(topology, replace(owner, firewall=firewall))
+
+
+def set_downlink(topology: Topology, router: str, condition: LinkCondition | None) -> Topology:
+    """Set what packets from a router to each host of its LAN meet."""
+    owner, problems = find_router(topology, router), Problems()
+    available.check_condition(condition, problems, f"router {router!r}, downlink")
+    problems.check()
+    return _with_node(topology, replace(owner, downlink=condition))
+
+
+# ---- helpers ----------------------------------------------------------------------------------
+
+
+def _with_node(topology: Topology, node: Router | Device) -> Topology:
+    if isinstance(node, Router):
+        return replace(topology, routers=with_entry(topology.routers, node.name, node))
+    return replace(topology, devices=with_entry(topology.devices, node.name, node))
+
+
+def _with_interface(topology: Topology, owner: Router | Device, interface: Interface) -> Topology:
+    """Put an interface in place of the one of its name."""
+    if isinstance(owner, Router):
+        return _with_node(topology, replace(owner, uplink=interface))
+    all_of_them = tuple(
+        interface if each.name == interface.name else each for each in owner.interfaces
+    )
+    return _with_node(topology, replace(owner, interfaces=all_of_them))
+
+
+def _checked(topology: Topology, router: str) -> Topology:
+    """Return a topology that a router was changed in, if no subnets of it overlap."""
+    problems = Problems()
+    check_overlaps(topology.routers, (router,), problems)
+    problems.check()
+    return topology
+
+
+def _addresses(interface: Interface) -> tuple[Address | None, ...]:
+    return (interface.address, interface.address6, *interface.extra)

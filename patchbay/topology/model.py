@@ -1,0 +1,118 @@
+"""The pure model of a lab's network: frozen dataclasses, no behaviour, no I/O.
+
+A `Topology` says everything there is to say about a lab: its nodes, their interfaces, the
+addresses that were allocated to them, the names that resolve. It is never changed; `edit` makes
+a new one out of an old one, `plan` says what the kernel must be told to have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from types import MappingProxyType
+
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IpSupport,
+    Ipv6Provisioning,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    NatV6Mode,
+    RouterPreset,
+)
+
+IX = "ix"
+"""The name of the internet exchange: the node whose LAN joins the top-level routers."""
+
+Address = IPv4Interface | IPv6Interface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """A network interface of a device, or the uplink of a router: one end of a cable.
+
+    The other end is a port of the bridge that is the LAN of the router `lan` (or of the IX).
+    """
+
+    name: str
+    """Name on its node; at most 15 bytes, as the kernel demands. A router's uplink is `wan`."""
+    cable: int
+    """Number of the cable, unique in the lab; free again when the interface is removed."""
+    lan: str
+    """Name of the router whose LAN it is plugged into, or `IX`."""
+    mac: str
+    port: int = 0
+    """Number of its port in that LAN, from 0; free again when it is unplugged."""
+    address: IPv4Interface | None = None
+    address6: IPv6Interface | None = None
+    extra: tuple[Address, ...] = ()
+    """Further addresses, added by `add_ip`."""
+    mtu: int | None = None
+    """Bytes; None for the kernel's 1500."""
+    up: bool = True
+    condition_up: LinkCondition | None = None
+    """What packets leaving the node meet."""
+    condition_down: LinkCondition | None = None
+    """What packets arriving at the node meet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """A router: its uplink, its LAN, and what it does to packets between them."""
+
+    name: str
+    uplink: Interface
+    """Plugged into the LAN of another router, or of the IX."""
+    preset: RouterPreset | None = None
+    region: str | None = None
+    nat: Nat | NatConfig = Nat.NONE
+    nat_v6: NatV6Mode = NatV6Mode.NONE
+    ip_support: IpSupport = IpSupport.DUAL_STACK
+    firewall: Firewall | FirewallConfig = Firewall.NONE
+    downstream: IPv4Network | None = None
+    """Subnet of its LAN; the router is the first host in it. None without IPv4."""
+    downstream6: IPv6Network | None = None
+    mtu: int | None = None
+    """Bytes, of the uplink and of the LAN; None for the kernel's 1500."""
+    downlink: LinkCondition | None = None
+    """What packets from the router to each host of its LAN meet."""
+
+    @property
+    def upstream(self) -> str:
+        """The router whose LAN its uplink is plugged into, or `IX`."""
+        return self.uplink.lan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A host, with its interfaces in the order they were added."""
+
+    name: str
+    interfaces: tuple[Interface, ...] = ()
+    default_via: str | None = None
+    """Name of the interface that carries the default route; None without any interface."""
+    mtu: int | None = None
+    """Bytes, for interfaces that do not say otherwise; None for the kernel's 1500."""
+
+
+def _no_names() -> Mapping[str, tuple[tuple[str, str], ...]]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """One state of a lab's network. Mappings keep the order in which nodes were added."""
+
+    name: str
+    ipv6_dad: bool = False
+    """Whether nodes run duplicate address detection (RFC 4862 5.4), which takes about 1 s."""
+    ipv6_provisioning: Ipv6Provisioning = Ipv6Provisioning.STATIC
+    routers: Mapping[str, Router] = field(default_factory=lambda: MappingProxyType({}))
+    devices: Mapping[str, Device] = field(default_factory=lambda: MappingProxyType({}))
+    names: tuple[tuple[str, str], ...] = ()
+    """Lab-wide entries of the hosts file: name, address; beside those of the nodes themselves."""
+    node_names: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=_no_names)
+    """Entries that only one node sees; they shadow lab-wide ones."""

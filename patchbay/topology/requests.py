@@ -1,0 +1,182 @@
+"""What a person asked to be added: routers and devices, as typed, each value parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import TypeVar
+
+from patchbay.errors import ConfigError, Problems
+from patchbay.topology.model import IX
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IfaceConfig,
+    IpSupport,
+    LinkCondition,
+    Named,
+    Nat,
+    NatConfig,
+    NatV6Mode,
+    RouterPreset,
+    is_int,
+    name_of,
+    parse,
+    parse_firewall,
+    parse_nat,
+)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterRequest:
+    """A router to be added. None leaves a value to the preset, or to its default."""
+
+    name: str
+    preset: RouterPreset | None = None
+    upstream: str = IX
+    region: str | None = None
+    nat: Nat | NatConfig | None = None
+    nat_v6: NatV6Mode | None = None
+    ip_support: IpSupport | None = None
+    firewall: Firewall | FirewallConfig | None = None
+    downlink: LinkCondition | None = None
+    downstream: IPv4Network | None = None
+    downstream6: IPv6Network | None = None
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRequest:
+    """A device to be added, with interfaces in this order."""
+
+    name: str
+    ifaces: tuple[tuple[str, IfaceConfig], ...] = ()
+    default_via: str | None = None
+    """None for the first interface."""
+    mtu: int | None = None
+
+
+Request = RouterRequest | DeviceRequest
+
+
+def router_request(
+    name: str,
+    *,
+    preset: RouterPreset | str | None = None,
+    upstream: Named | str | None = None,
+    region: Named | str | None = None,
+    nat: Nat | NatConfig | str | None = None,
+    nat_v6: NatV6Mode | str | None = None,
+    ip_support: IpSupport | str | None = None,
+    firewall: Firewall | FirewallConfig | str | None = None,
+    downlink: LinkCondition | str | None = None,
+    downstream: IPv4Network | str | None = None,
+    downstream6: IPv6Network | str | None = None,
+    mtu: int | None = None,
+) -> RouterRequest:
+    """Turn what was typed for `add_router` into a request.
+
+    Raises:
+        ConfigError: values that are none; all of them are told.
+    """
+    problems = Problems()
+    place = f"router {name!r}"
+    _check_types(name, mtu, problems, place)
+
+    def read(kind: type[_T], value: object, what: str) -> _T | None:
+        try:
+            return None if value is None else parse(kind, value, what)
+        except ConfigError as error:
+            problems.extend(error, place)
+            return None
+
+    parsed_nat: Nat | NatConfig | None = None
+    parsed_firewall: Firewall | FirewallConfig | None = None
+    try:
+        parsed_nat = None if nat is None else parse_nat(nat)
+    except ConfigError as error:
+        problems.extend(error, place)
+    try:
+        parsed_firewall = None if firewall is None else parse_firewall(firewall)
+    except ConfigError as error:
+        problems.extend(error, place)
+    request = RouterRequest(
+        name=name,
+        preset=read(RouterPreset, preset, "preset"),
+        upstream=IX if upstream is None else _read_name(upstream, problems, f"{place}, upstream"),
+        region=None if region is None else _read_name(region, problems, f"{place}, region"),
+        nat=parsed_nat,
+        nat_v6=read(NatV6Mode, nat_v6, "nat_v6"),
+        ip_support=read(IpSupport, ip_support, "ip_support"),
+        firewall=parsed_firewall,
+        downlink=read(LinkCondition, downlink, "downlink"),
+        downstream=read(IPv4Network, downstream, "downstream"),
+        downstream6=read(IPv6Network, downstream6, "downstream6"),
+        mtu=mtu,
+    )
+    problems.check()
+    return request
+
+
+def device_request(
+    name: str,
+    gateway: Named | str | None = None,
+    *,
+    condition: LinkCondition | str | None = None,
+    ifaces: Mapping[str, IfaceConfig | Named | str] | None = None,
+    default_via: str | None = None,
+    mtu: int | None = None,
+) -> DeviceRequest:
+    """Turn what was typed for `add_device` into a request.
+
+    Raises:
+        ConfigError: values that are none, or contradict each other; all of them are told.
+    """
+    problems = Problems()
+    place = f"device {name!r}"
+    _check_types(name, mtu, problems, place)
+    configs: list[tuple[str, IfaceConfig]] = []
+    if gateway is not None:
+        if ifaces:
+            problems.add(place, "give either a gateway, for one eth0, or ifaces")
+        try:
+            configs.append(("eth0", IfaceConfig(gateway, condition=condition)))
+        except ConfigError as error:
+            problems.extend(error, place)
+    elif condition is not None:
+        problems.add(place, "a condition goes with a gateway, or into an IfaceConfig")
+    given: object = ifaces
+    if not isinstance(given, Mapping | None):
+        problems.add(f"{place}, ifaces", f"{given!r} is no mapping from names to routers")
+        ifaces = None
+    for iface, config in (ifaces or {}).items():
+        try:
+            configs.append((iface, as_config(config)))
+        except ConfigError as error:
+            problems.extend(error, f"{place}, {iface}")
+    problems.check()
+    return DeviceRequest(name=name, ifaces=tuple(configs), default_via=default_via, mtu=mtu)
+
+
+def as_config(value: IfaceConfig | Named | str) -> IfaceConfig:
+    """Return an `IfaceConfig`: a bare router is one of it."""
+    return value if isinstance(value, IfaceConfig) else IfaceConfig(value)
+
+
+def _read_name(value: Named | str, problems: Problems, place: str) -> str:
+    try:
+        return name_of(value)
+    except ConfigError as error:
+        problems.extend(error, place)
+        return ""
+
+
+def _check_types(name: object, mtu: object, problems: Problems, place: str) -> None:
+    """Add a problem for what could not even travel to where everything else is checked."""
+    if not isinstance(name, str):
+        problems.add(place, f"{name!r} is no name: a name is text")
+    if mtu is not None and not is_int(mtu):
+        problems.add(f"{place}, mtu", f"{mtu!r} is not a number of bytes")

@@ -1,0 +1,253 @@
+"""From a topology to the text of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+
+from patchbay.errors import ConfigError
+from patchbay.topology.graph import UPLINK, interfaces
+from patchbay.topology.macs import interface_mac
+from patchbay.topology.model import IX, Device, Interface, Router, Topology
+from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.topology.toml.description import Description, Place
+from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
+from patchbay.topology.toml.writing import Value, key, table
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IfaceConfig,
+    IpSupport,
+    Ipv6Provisioning,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    NatTimeouts,
+    NatV6Mode,
+    PortPolicy,
+)
+
+
+def dump(topology: Topology) -> str:
+    """Write a topology as TOML: `load(dump(topology)).topology()` is equal to it.
+
+    What would come out the same if it were left out is left out.
+    """
+    nodes = _in_order(topology)
+    chosen = _Chosen.of(topology, nodes)
+    parts = [table("[lab]", _lab(topology))]
+    for node in nodes:
+        if isinstance(node, Router):
+            parts.append(table("[[router]]", _router(node, chosen.subnets)))
+            uplink = _interface(node.name, node.uplink, chosen)
+            if uplink:
+                parts.append(table(f"[router.{key(UPLINK)}]", uplink))
+        else:
+            parts += _device(node, chosen)
+    parts += [
+        table("[[dns]]", {"name": name, "address": address}) for name, address in topology.names
+    ]
+    parts += [
+        table("[[dns]]", {"name": name, "address": address, "node": node})
+        for node, entries in topology.node_names.items()
+        for name, address in entries
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _in_order(topology: Topology) -> list[Router | Device]:
+    """Routers and devices in the order in which they were added, as their cables tell."""
+    routers, devices = list(topology.routers.values()), list(topology.devices.values())
+    nodes: list[Router | Device] = []
+    while routers and devices:
+        cables = [interface.cable for interface in devices[0].interfaces]
+        behind = min(cables, default=0) > routers[0].uplink.cable
+        nodes.append(routers.pop(0) if behind else devices.pop(0))
+    return nodes + routers + devices
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What must be written because it would come out otherwise."""
+
+    subnets: bool
+    addresses: frozenset[str]
+    """LANs whose hosts have their addresses written: all of them, or one would shift the next."""
+    numbers: frozenset[Place]
+
+    @classmethod
+    def of(cls, topology: Topology, nodes: list[Router | Device]) -> _Chosen:
+        everything = list(interfaces(topology))
+        try:
+            plain = Description(requests=tuple(map(_request, nodes))).topology()
+        except ConfigError:
+            # Nothing can be left to an allocation that does not come about.
+            return cls(
+                True,
+                frozenset(each.lan for _, each in everything),
+                frozenset((owner, each.name) for owner, each in everything),
+            )
+        built = {(owner, each.name): each for owner, each in interfaces(plain)}
+        pairs = [(owner, each, built[owner, each.name]) for owner, each in everything]
+        return cls(
+            any(
+                (router.downstream, router.downstream6)
+                != (plain.routers[name].downstream, plain.routers[name].downstream6)
+                for name, router in topology.routers.items()
+            ),
+            frozenset(
+                each.lan
+                for _, each, other in pairs
+                if (each.address, each.address6) != (other.address, other.address6)
+            ),
+            frozenset(
+                (owner, each.name)
+                for owner, each, other in pairs
+                if (each.cable, each.port) != (other.cable, other.port)
+            ),
+        )
+
+
+def _request(node: Router | Device) -> Request:
+    """The request for a node that leaves all to allocation, but for what was chosen for it."""
+    if isinstance(node, Router):
+        return RouterRequest(
+            name=node.name,
+            upstream=node.upstream,
+            preset=node.preset,
+            nat=None if node.preset and node.nat == node.preset.nat else node.nat,
+            ip_support=node.ip_support,
+        )
+    configs = []
+    for interface in node.interfaces:
+        own = None if interface.mac == interface_mac(interface.cable) else interface.mac
+        configs.append((interface.name, IfaceConfig(interface.lan, mac=own)))
+    return DeviceRequest(name=node.name, ifaces=tuple(configs))
+
+
+def _lab(topology: Topology) -> Mapping[str, Value]:
+    found: dict[str, Value] = {"name": topology.name}
+    if topology.ipv6_dad:
+        found["ipv6-dad"] = True
+    if topology.ipv6_provisioning is not Ipv6Provisioning.STATIC:
+        found["ipv6-provisioning"] = kebab(topology.ipv6_provisioning)
+    return found
+
+
+def _router(router: Router, subnets: bool) -> Mapping[str, Value]:
+    preset = router.preset
+    found: dict[str, Value] = {"name": router.name}
+    if preset is not None:
+        found["preset"] = kebab(preset)
+    if router.upstream != IX:
+        found["upstream"] = router.upstream
+    if router.region is not None:
+        found["region"] = router.region
+    if router.nat != (preset.nat if preset else Nat.NONE):
+        found["nat"] = _nat(router.nat)
+    if router.nat_v6 is not (preset.nat_v6 if preset else NatV6Mode.NONE):
+        found["nat-v6"] = kebab(router.nat_v6)
+    if router.ip_support is not (preset.ip_support if preset else IpSupport.DUAL_STACK):
+        found["ip-support"] = kebab(router.ip_support)
+    if router.firewall != (preset.firewall if preset else Firewall.NONE):
+        found["firewall"] = _firewall(router.firewall)
+    if router.downlink is not None:
+        found["downlink"] = _condition(router.downlink)
+    if subnets and router.downstream is not None:
+        found["downstream"] = str(router.downstream)
+    if subnets and router.downstream6 is not None:
+        found["downstream6"] = str(router.downstream6)
+    if router.mtu is not None:
+        found["mtu"] = router.mtu
+    return found
+
+
+def _device(device: Device, chosen: _Chosen) -> Iterator[str]:
+    names = {interface.name for interface in device.interfaces}
+    found: dict[str, Value] = {}
+    if device.default_via not in (None, *(each.name for each in device.interfaces[:1])):
+        found[_unlike("default-via", names)] = str(device.default_via)
+    if device.mtu is not None:
+        found[_unlike("mtu", names)] = device.mtu
+    if found or not device.interfaces:
+        yield table(f"[{key('device', device.name)}]", found)
+    for interface in device.interfaces:
+        entries = {
+            "gateway": interface.lan,
+            **_interface(device.name, interface, chosen),
+        }
+        yield table(f"[{key('device', device.name, interface.name)}]", entries)
+
+
+def _unlike(name: str, others: set[str]) -> str:
+    """A spelling of a key of a device that none of its interfaces has for a name."""
+    spellings = DEVICE_KEYS[name]
+    return next(each for each in spellings if each not in others)
+
+
+def _interface(owner: str, interface: Interface, chosen: _Chosen) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    up, down = interface.condition_up, interface.condition_down
+    if up is not None and up == down:
+        found["condition"] = _condition(up)
+    else:
+        if up is not None:
+            found["condition-up"] = _condition(up)
+        if down is not None:
+            found["condition-down"] = _condition(down)
+    if interface.lan in chosen.addresses:
+        if interface.address is not None:
+            found["address"] = str(interface.address)
+        if interface.address6 is not None:
+            found["address6"] = str(interface.address6)
+    if interface.extra:
+        found["addresses"] = [str(address) for address in interface.extra]
+    if interface.mac != interface_mac(interface.cable):
+        found["mac"] = interface.mac
+    if interface.mtu is not None:
+        found["mtu"] = interface.mtu
+    if not interface.up:
+        found["up"] = False
+    if (owner, interface.name) in chosen.numbers:
+        found["cable"] = interface.cable
+        found["port"] = interface.port
+    return found
+
+
+def _condition(condition: LinkCondition) -> Value:
+    for name, preset in LinkCondition.PRESETS.items():
+        if condition == preset:
+            return kebab(name)
+    return _fields(condition, LinkCondition())
+
+
+def _nat(nat: Nat | NatConfig) -> Value:
+    return kebab(nat) if isinstance(nat, Nat) else _fields(nat, NatConfig())
+
+
+def _firewall(firewall: Firewall | FirewallConfig) -> Value:
+    if isinstance(firewall, Firewall):
+        return kebab(firewall)
+    return _fields(firewall, FirewallConfig())
+
+
+def _fields(
+    of: LinkCondition | NatConfig | NatTimeouts | FirewallConfig,
+    default: LinkCondition | NatConfig | NatTimeouts | FirewallConfig,
+) -> Mapping[str, Value]:
+    """The fields of a dataclass that are not as they are by default."""
+    found: dict[str, Value] = {}
+    for each in fields(of):
+        value = getattr(of, each.name)
+        if value == getattr(default, each.name):
+            continue
+        if isinstance(value, Enum):
+            found[kebab(each.name)] = kebab(value)
+        elif isinstance(value, PortPolicy):
+            found[kebab(each.name)] = list(value.ports or ())
+        elif isinstance(value, NatTimeouts):
+            found[kebab(each.name)] = _fields(value, NatTimeouts())
+        else:
+            found[kebab(each.name)] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -1,0 +1,55 @@
+"""How keys and names are spelled: with dashes when written, and freely when read."""
+
+from __future__ import annotations
+
+from enum import Enum
+from itertools import islice, product
+
+LAB_KEYS = ("name", "ipv6_dad", "ipv6_provisioning")
+ROUTER_KEYS = [
+    "name",
+    "preset",
+    "upstream",
+    "region",
+    "nat",
+    "nat_v6",
+    "ip_support",
+    "firewall",
+    "downlink",
+    "downstream",
+    "downstream6",
+    "mtu",
+    "wan",
+]
+INTERFACE_KEYS = [
+    "gateway",
+    "condition",
+    "condition_up",
+    "condition_down",
+    "address",
+    "address6",
+    "addresses",
+    "mac",
+    "mtu",
+    "up",
+    "cable",
+    "port",
+]
+ALIASES = {"impair": "condition"}
+"""Other names of keys, as related tools have them."""
+DNS_KEYS = ("name", "address", "node")
+
+
+def kebab(name: Enum | str) -> str:
+    """A name as it is written into files."""
+    return str(name).replace("_", "-")
+
+
+def _spellings(name: str) -> list[str]:
+    """Spellings in capitals and small letters, the usual ones first."""
+    letters = [(c,) if c == "-" else (c, c.upper()) for c in name]
+    return [name, name.upper(), *map("".join, islice(product(*letters), 1, 16))]
+
+
+DEVICE_KEYS = {name: _spellings(name) for name in ("default-via", "mtu", "count")}
+"""The keys of a device, each in spellings enough to be told from names of interfaces."""

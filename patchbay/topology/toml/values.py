@@ -1,0 +1,204 @@
+"""From what stands behind a key to the value it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from typing import Protocol, TypeVar
+
+from patchbay.errors import ConfigError, Problem, Problems, nearest
+from patchbay.topology.toml.keys import kebab
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    IpSupport,
+    Ipv6Provisioning,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    NatFiltering,
+    NatMapping,
+    NatTimeouts,
+    NatV6Mode,
+    PortPolicy,
+    RouterPreset,
+    parse,
+    parse_mac,
+)
+from patchbay.values.parsing import canonical
+
+_T = TypeVar("_T")
+Parser = Callable[[object], object]
+
+
+class NameCheck(Protocol):
+    """A check of a name, such as `check_node_name`."""
+
+    def __call__(self, name: str, problems: Problems, place: str) -> None: ...
+
+
+def _fail(message: str, near: str | None = None) -> ConfigError:
+    return ConfigError(Problem("", message, near))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _fail(f"{value!r} is not a string")
+    return value
+
+
+def _named(kind: type[_T], value: object) -> _T:
+    """A value by its name; the place is the caller's to say."""
+    try:
+        return parse(kind, _text(value))
+    except ConfigError as error:
+        raise ConfigError(
+            Problem("", each.message, each.nearest) for each in error.problems
+        ) from None
+
+
+def preset(value: object) -> RouterPreset:
+    """Read a preset of a router."""
+    return _named(RouterPreset, value)
+
+
+def nat_v6(value: object) -> NatV6Mode:
+    """Read a way of IPv6 NAT."""
+    return _named(NatV6Mode, value)
+
+
+def ip_support(value: object) -> IpSupport:
+    """Read which versions of IP there are."""
+    return _named(IpSupport, value)
+
+
+def provisioning(value: object) -> Ipv6Provisioning:
+    """Read how hosts get their IPv6 addresses."""
+    return _named(Ipv6Provisioning, value)
+
+
+def network(value: object) -> IPv4Network:
+    """Read an IPv4 subnet."""
+    return _named(IPv4Network, value)
+
+
+def network6(value: object) -> IPv6Network:
+    """Read an IPv6 subnet."""
+    return _named(IPv6Network, value)
+
+
+def address(value: object) -> IPv4Interface:
+    """Read an IPv4 address, with or without its prefix length."""
+    return _named(IPv4Interface, value)
+
+
+def address6(value: object) -> IPv6Interface:
+    """Read an IPv6 address, with or without its prefix length."""
+    return _named(IPv6Interface, value)
+
+
+def mac(value: object) -> str:
+    """Read a hardware address."""
+    return parse_mac(_text(value), "")
+
+
+def condition(value: object) -> LinkCondition:
+    """Read a link condition: the name of a preset, or a table of its fields."""
+    if not isinstance(value, dict):
+        return _named(LinkCondition, value)
+    return _made(LinkCondition, value, dict.fromkeys(LinkCondition.__slots__, _as_is))
+
+
+def nat(value: object) -> Nat | NatConfig:
+    """Read a NAT: the name of a kind, or a table of the fields of `NatConfig`."""
+    if not isinstance(value, dict):
+        return _named(Nat, value)
+    return _made(NatConfig, _custom(value), _NAT_FIELDS)
+
+
+def firewall(value: object) -> Firewall | FirewallConfig:
+    """Read a firewall: the name of a kind, or a table of the fields of `FirewallConfig`."""
+    if not isinstance(value, dict):
+        return _named(Firewall, value)
+    return _made(FirewallConfig, _custom(value), _FIREWALL_FIELDS)
+
+
+def _custom(value: Mapping[str, object]) -> Mapping[str, object]:
+    """What stands in `{ custom = {...} }`, as another dialect of these files has it."""
+    inner = value.get("custom")
+    return inner if len(value) == 1 and isinstance(inner, dict) else value
+
+
+def _made(kind: type[_T], value: Mapping[str, object], parsers: Mapping[str, Parser]) -> _T:
+    """Make a dataclass of a table, with all that is wrong in it told at once."""
+    problems = Problems()
+    found: dict[str, object] = {}
+    for typed, each in value.items():
+        name = canonical(typed)
+        if name not in parsers:
+            near = nearest(kebab(name), [kebab(known) for known in parsers])
+            problems.add(typed, "there is no such key", near)
+        elif name in found:
+            problems.add(typed, "it is given twice")
+        else:
+            try:
+                found[name] = parsers[name](each)
+            except ConfigError as error:
+                problems.extend(error, typed)
+    problems.check()
+    return kind(**found)
+
+
+def _as_is(value: object) -> object:
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _fail(f"{value!r} is not true or false")
+    return value
+
+
+def _whole_numbers(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(each) is int for each in value):
+        raise _fail(f"{value!r} is not an array of ports")
+    return tuple(value)
+
+
+def _ports(value: object) -> tuple[int, int]:
+    numbers = _whole_numbers(value)
+    if len(numbers) != 2:
+        raise _fail(f"{value!r} is not the first and the last port")
+    return numbers[0], numbers[1]
+
+
+def _policy(value: object) -> PortPolicy:
+    return PortPolicy(_whole_numbers(value))
+
+
+def _mapping(value: object) -> NatMapping:
+    return _named(NatMapping, value)
+
+
+def _filtering(value: object) -> NatFiltering:
+    return _named(NatFiltering, value)
+
+
+def _timeouts(value: object) -> NatTimeouts:
+    if not isinstance(value, dict):
+        raise _fail(f"{value!r} is not a table")
+    return _made(NatTimeouts, value, dict.fromkeys(NatTimeouts.__slots__, _as_is))
+
+
+_NAT_FIELDS: Mapping[str, Parser] = {
+    "mapping": _mapping,
+    "filtering": _filtering,
+    "hairpin": _flag,
+    "timeouts": _timeouts,
+    "ports": _ports,
+}
+_FIREWALL_FIELDS: Mapping[str, Parser] = {
+    "block_inbound": _flag,
+    "outbound_tcp": _policy,
+    "outbound_udp": _policy,
+}

@@ -1,0 +1,58 @@
+"""The values that people type: enums and frozen dataclasses, each checked when it is made.
+
+Wherever one of them is asked for, its lower-case name does as well: `"home"`, `"v4_only"`,
+`"wifi_bad"`; `parse` turns one into the other. A dataclass with several mistakes in it raises one
+`ConfigError` that lists them all.
+"""
+
+from patchbay.values.firewall import Firewall, FirewallConfig, PortPolicy, parse_firewall
+from patchbay.values.iface import IfaceConfig, Named, name_of
+from patchbay.values.link import LinkCondition, RegionLink
+from patchbay.values.nat import (
+    Nat,
+    NatConfig,
+    NatFiltering,
+    NatMapping,
+    NatTimeouts,
+    NatV6Mode,
+    parse_nat,
+)
+from patchbay.values.parsing import (
+    MTU_DEFAULT,
+    MTU_MAX,
+    check_mtu,
+    is_int,
+    parse,
+    parse_address,
+    parse_mac,
+)
+from patchbay.values.router import IpSupport, Ipv6Provisioning, RouterPreset
+
+__all__ = [
+    "MTU_DEFAULT",
+    "MTU_MAX",
+    "Firewall",
+    "FirewallConfig",
+    "IfaceConfig",
+    "IpSupport",
+    "Ipv6Provisioning",
+    "LinkCondition",
+    "Named",
+    "Nat",
+    "NatConfig",
+    "NatFiltering",
+    "NatMapping",
+    "NatTimeouts",
+    "NatV6Mode",
+    "PortPolicy",
+    "RegionLink",
+    "RouterPreset",
+    "check_mtu",
+    "is_int",
+    "name_of",
+    "parse",
+    "parse_address",
+    "parse_firewall",
+    "parse_mac",
+    "parse_nat",
+]

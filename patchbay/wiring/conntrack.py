@@ -1,0 +1,89 @@
+"""The connections that a namespace's netfilter keeps track of (`nfnetlink_conntrack.h`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from patchbay.rules.words import CtStatus
+from patchbay.topology.steps import IPAddress
+from patchbay.wiring.connection import Connection
+from patchbay.wiring.netlink import NFGENMSG, Message, attributes
+
+_SUBSYSTEM = 1 << 8
+_GET = Message(_SUBSYSTEM | 1, 0, NFGENMSG.pack(0, 0, 0), "list the tracked connections")
+_FLUSH = Message(_SUBSYSTEM | 2, 0, NFGENMSG.pack(0, 0, 0), "forget the tracked connections")
+_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_TIMEOUT = 1, 2, 3, 7
+_CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
+_CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
+_CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
+_CTA_PROTO_ICMP_ID, _CTA_PROTO_ICMPV6_ID = 4, 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConntrackTuple:
+    """One direction of a connection, as its packets say it."""
+
+    source: IPAddress
+    source_port: int
+    """The identifier of an ICMP echo; 0 for protocols without ports."""
+    destination: IPAddress
+    destination_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConntrackEntry:
+    """A connection; where it is translated, `reply` is not `original` turned round."""
+
+    protocol: int
+    """IP protocol number: 6 for TCP, 17 for UDP."""
+    original: ConntrackTuple
+    """The direction of the packet that began it, before translation."""
+    reply: ConntrackTuple
+    """The answers to it, before they are translated back."""
+    timeout: int
+    """Seconds until it is forgotten, if no packet comes."""
+    status: CtStatus
+
+
+def conntrack(connection: Connection) -> tuple[ConntrackEntry, ...]:
+    """All tracked connections, oldest or not: in the order of the kernel's hash table."""
+    return tuple(map(_entry, connection.dump(_GET)))
+
+
+def flush_conntrack(connection: Connection) -> None:
+    """Forget all tracked connections; their translations end with them."""
+    connection.ask(_FLUSH)
+
+
+def _entry(body: bytes) -> ConntrackEntry:
+    found = attributes(body, NFGENMSG.size)
+    protocol, original = _tuple(found[_CTA_TUPLE_ORIG])
+    _, reply = _tuple(found[_CTA_TUPLE_REPLY])
+    return ConntrackEntry(
+        protocol=protocol,
+        original=original,
+        reply=reply,
+        timeout=int.from_bytes(found.get(_CTA_TIMEOUT, b""), "big"),
+        status=CtStatus(int.from_bytes(found[_CTA_STATUS], "big")),
+    )
+
+
+def _tuple(data: bytes) -> tuple[int, ConntrackTuple]:
+    parts = attributes(data)
+    ip = attributes(parts[_CTA_TUPLE_IP])
+    transport = attributes(parts[_CTA_TUPLE_PROTO])
+    source: IPAddress
+    destination: IPAddress
+    if _CTA_IP_V4_SRC in ip:
+        source, destination = IPv4Address(ip[_CTA_IP_V4_SRC]), IPv4Address(ip[_CTA_IP_V4_DST])
+    else:
+        source, destination = IPv6Address(ip[_CTA_IP_V6_SRC]), IPv6Address(ip[_CTA_IP_V6_DST])
+    kinds = (_CTA_PROTO_SRC_PORT, _CTA_PROTO_ICMP_ID, _CTA_PROTO_ICMPV6_ID)
+    port = next((transport[kind] for kind in kinds if kind in transport), b"")
+    return transport[_CTA_PROTO_NUM][0], ConntrackTuple(
+        source=source,
+        source_port=int.from_bytes(port, "big"),
+        destination=destination,
+        destination_port=int.from_bytes(transport.get(_CTA_PROTO_DST_PORT, b""), "big"),
+    )

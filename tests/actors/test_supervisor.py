@@ -1,0 +1,232 @@
+"""What a director can rely on: nodes start, stop, see their files, and are mourned."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+from actors.connection import Connection
+from actors.errors import NodeDied, NodeGone
+from actors.node import Node
+from tests.actors.clients import wait_until
+
+
+@pytest.fixture
+def odd():
+    connection = Connection("t", "tests.actors.directors:Odd", {})
+    yield connection
+    connection.close()
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def fork_for_ever():
+    """A process that is another one at any moment, and never waits."""
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            if os.fork():
+                os._exit(0)
+            time.sleep(0.001)
+
+
+def in_network(connection):
+    """How many processes there are in the network of the last node; the supervisor is there too."""
+    here = os.stat(f"/proc/{connection.pid}/ns/net").st_ino
+    found = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            found += os.stat(f"/proc/{pid}/ns/net").st_ino == here
+        except OSError:
+            continue
+    return found - 1
+
+
+def test_a_node_has_its_own_name_network_and_devices(connection):
+    a = Node(connection, "a")
+
+    assert a.call(socket.gethostname) == "a"
+    assert a.call(socket.if_nameindex) == [(1, "lo")]
+    assert a.call(os.listdir, "/sys/class/net") == ["lo"]
+
+
+def test_a_node_sees_its_files_and_others_see_theirs(odd):
+    odd.request("write", name="mine", text="of a")
+    odd.request(
+        "add_with_files", name="a", files={"/etc/passwd": "mine", "/etc/no-such-file": "mine"}
+    )
+    odd.request("add", names=["b"])
+
+    assert Node(odd, "a").call(read, "/etc/passwd") == "of a"
+    assert Node(odd, "b").call(read, "/etc/passwd") == read("/etc/passwd")
+
+
+def test_a_file_is_replaced_on_a_node_that_runs_and_stays_so(odd):
+    odd.request("write", name="one", text="1")
+    odd.request("write", name="two", text="2")
+    odd.request("add_with_files", name="a", files={"/etc/passwd": "one"})
+    a = Node(odd, "a")
+    assert a.call(read, "/etc/passwd") == "1"
+
+    odd.request("replace", node="a", path="/etc/passwd", source="two")
+
+    assert a.call(read, "/etc/passwd") == "2"
+    a.restart()
+    assert a.call(read, "/etc/passwd") == "2"
+    odd.request("write", name="two", text="other words")
+    assert a.call(read, "/etc/passwd") == "other words"
+
+
+def test_a_node_that_cannot_start_says_why_and_leaves_nothing(odd):
+    before = sorted(odd.request("descriptors"))
+
+    with pytest.raises(NodeDied, match=r"'a' died: it could not start: .*open_tree"):
+        odd.request("add_with_files", name="a", files={"/etc/passwd": "missing"})
+
+    with pytest.raises(NodeGone):
+        Node(odd, "a").call(os.getpid)
+    assert sorted(odd.request("descriptors")) == before
+    odd.request("add", names=["a"])
+    assert Node(odd, "a").call(os.getpid) > 0
+
+
+def test_removing_a_node_kills_all_that_is_in_its_network(odd):
+    before = sorted(odd.request("descriptors"))
+    odd.request("add", names=["a"])
+    a = Node(odd, "a")
+    program = a.popen(["sleep", "1000"])
+    daemon = a.popen(["sh", "-c", "setsid sleep 1000 & exit 0"])
+    daemon.wait()
+    assert in_network(odd) == 3
+
+    odd.request("remove", names=["a"])
+
+    assert in_network(odd) == 0
+    assert program.wait(10) == -signal.SIGKILL
+    with pytest.raises(NodeGone):
+        a.call(os.getpid)
+    assert sorted(odd.request("descriptors")) == before
+
+
+def test_removing_a_node_kills_processes_that_never_hold_still(odd):
+    odd.request("add", names=["a"])
+    Node(odd, "a").call(fork_for_ever)
+
+    odd.request("remove", names=["a"])
+
+    assert in_network(odd) == 0
+
+
+def test_a_restarted_node_has_a_new_process_and_the_old_one_is_forgotten(connection):
+    a = Node(connection, "a")
+    before = a.call(os.getpid)
+    task = a.submit(time.sleep, 1000)
+
+    a.restart()
+
+    assert a.call(os.getpid) != before
+    with pytest.raises(NodeDied, match="replaced by restart"):
+        task.result(10)
+
+
+def test_a_dead_node_is_reported_once_with_its_last_words(connection):
+    a = Node(connection, "a")
+
+    with pytest.raises(NodeDied) as caught:
+        a.call(lambda: (print("last words"), os._exit(7)))
+
+    assert str(caught.value) == (
+        "node 'a' died: its process exited with status 7\n  its last output:\n    last words"
+    )
+    for ask in (a.stack, lambda: a.call(os.getpid)):
+        with pytest.raises(NodeDied, match="exited with status 7"):
+            ask()
+    assert connection.request("died") == ["a: its process exited with status 7"]
+
+
+def test_a_program_that_outlives_its_node_has_its_status_kept(connection):
+    a = Node(connection, "a")
+    program = a.popen(["sh", "-c", "sleep 0.1; exit 5"])
+    with pytest.raises(NodeDied):
+        a.call(os._exit, 1)
+
+    assert program.wait(10) == 5
+
+
+def test_requests_and_answers_may_be_large(odd):
+    large = os.urandom(5_000_000)
+
+    assert odd.request("echo", value=large) == large
+
+
+def test_a_request_that_was_interrupted_does_no_harm_to_the_next(odd):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            odd.request("nap", seconds=0.3)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    assert odd.request("echo", value="next") == "next"
+
+
+def test_closing_can_be_interrupted_and_taken_up_again(odd):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    odd.request("add", names=["a"])
+    Node(odd, "a").run(
+        ["sh", "-c", "trap '' TERM; (while :; do sleep 0.05; done) & exit 0"], capture_output=False
+    )
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            odd.close()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    with pytest.raises(NodeGone):
+        odd.request("echo", value=1)
+    odd.close()
+    assert not os.path.exists(f"/proc/{odd.pid}")
+
+
+def test_a_supervisor_that_ends_by_a_mistake_is_reported(odd):
+    with pytest.raises(NodeDied, match="the lab's supervisor exited with status 3"):
+        odd.request("exit", status=3)
+
+
+def test_a_lab_asked_to_end_by_sigterm_ends_in_an_orderly_way(odd):
+    os.kill(odd.pid, signal.SIGTERM)
+
+    assert wait_until(lambda: not os.path.exists(f"/proc/{odd.pid}"))
+    with pytest.raises(NodeDied, match="supervisor exited with status 0"):
+        odd.request("echo", value=1)
+
+
+def test_code_that_runs_when_a_lab_closes_may_finish(connection, tmp_path):
+    def work(path):
+        try:
+            time.sleep(1000)
+        finally:
+            with open(path, "w") as file:
+                file.write("finished")
+
+    a = Node(connection, "a")
+    task = a.submit(work, tmp_path / "note")
+    a.call(lambda: None)
+
+    connection.close()
+
+    assert task.exception(10) is not None
+    assert (tmp_path / "note").read_text() == "finished"

@@ -1,0 +1,311 @@
+"""A command in a guest: it feels at home, changes nothing, and leaves nothing."""
+
+import hashlib
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60.0
+
+
+def python(text):
+    return (sys.executable, "-c", textwrap.dedent(text))
+
+
+def descendants(pid):
+    """The pidfds of all processes below one."""
+    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        yield os.pidfd_open(child)
+        yield from descendants(child)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("nonesuch", 127)]
+)
+def test_the_exit_status_is_the_command_s(guest, script, status):
+    assert guest.run("sh", "-c", script).returncode == status
+
+
+def test_a_program_that_does_not_exist_is_named(guest):
+    done = guest.run("nonesuch")
+
+    assert done.returncode == 127
+    assert b"cannot run nonesuch: No such file" in done.stderr
+
+
+def test_the_streams_are_three(guest):
+    data = os.urandom(300_000)
+
+    done = guest.run("sh", "-c", "cat; echo aside >&2", input=data)
+
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
+    assert done.stderr == b"aside\n"
+
+
+def test_a_file_as_input_is_a_file(guest, tmp_path):
+    (tmp_path / "input").write_text("hello\n")
+
+    with open(tmp_path / "input") as file:
+        done = guest.run("sh", "-c", "cat; test -f /proc/self/fd/0", stdin=file)
+
+    assert (done.stdout, done.returncode) == (b"hello\n", 0)
+
+
+def test_input_that_nobody_reads_does_not_hold_up_a_signal(guest):
+    with guest.start(
+        "sh", "-c", "echo up; exec sleep 1000", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        os.set_blocking(process.stdin.fileno(), False)
+        os.write(process.stdin.fileno(), bytes(60_000))
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+
+
+def test_environment_directory_user_and_mask_are_the_caller_s(guest, tmp_path):
+    here = """
+        import os
+        mask = os.umask(0)
+        print([os.environ["WORD"], os.getcwd(), os.getuid(), os.getgid(), os.getgroups(), mask])
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+
+    done = guest.run(*python(here), cwd=tmp_path, environment={"WORD": "a b\nç"})
+
+    expected = ["a b\nç", str(tmp_path), os.getuid(), os.getgid(), os.getgroups(), mask]
+    assert done.stdout.decode() == f"{expected}\n"
+
+
+def test_the_host_s_files_are_read_and_never_written(guest, tmp_path):
+    (tmp_path / "old").write_text("old")
+
+    done = guest.run("sh", "-c", "cat old; echo new > old; rm -r .; touch /tmp/x", cwd=tmp_path)
+
+    assert done.stdout == b"old"
+    assert (tmp_path / "old").read_text() == "old"
+
+
+def test_a_directory_that_is_named_is_written(guest, tmp_path):
+    (tmp_path / "kept").mkdir()
+
+    script = "echo 1 > kept/a; mkdir kept/b; mv kept/a kept/b/c; echo 2 > lost"
+    done = guest.run("sh", "-c", script, cwd=tmp_path, options=["--write", str(tmp_path / "kept")])
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "kept" / "b" / "c").read_text() == "1\n"
+    assert not (tmp_path / "lost").exists()
+
+
+def test_a_signal_reaches_the_command(guest):
+    script = "trap 'echo got; exit 9' TERM; echo up; while :; do sleep 0.01; done"
+    with guest.start("sh", "-c", script, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+
+        assert process.stdout.readline() == b"got\n"
+        assert process.wait(PATIENCE) == 9
+
+
+def test_a_command_that_never_waits_can_be_interrupted_in_virtual_time(guest):
+    spin = python("print('up', flush=True)\nwhile True: pass")
+    with guest.start(*spin, options=["--time", "virtual"], stdout=-1, stderr=-1) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 125
+    assert b"a process that computes without ever waiting" in said
+
+
+def test_nothing_is_left_when_it_is_killed(guest):
+    with guest.start("sh", "-c", "sleep 1000 & echo up; sleep 1000", stdout=subprocess.PIPE) as one:
+        one.stdout.readline()
+        processes = list(descendants(one.pid))
+        assert len(processes) >= 3
+
+        one.kill()
+
+        for each in processes:
+            ended, _, _ = select.select([each], [], [], PATIENCE)
+            assert ended
+            os.close(each)
+
+
+def test_a_terminal_is_a_terminal(guest):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        script = "trap 'echo interrupted; exit 7' INT; tty; while :; do sleep 0.01; done"
+        os.execve(sys.executable, guest.arguments("sh", "-c", script), guest.environment())
+    seen = b""
+    while b"/dev/pts/" not in seen:
+        seen += os.read(terminal, 1000)
+    os.write(terminal, b"\x03")
+    while b"interrupted" not in seen:
+        seen += os.read(terminal, 1000)
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+
+    assert os.waitstatus_to_exitcode(status) == 7
+
+
+def test_virtual_time_skips_every_wait(guest):
+    script = """
+        import time
+        wall, since = time.time(), time.monotonic()
+        time.sleep(7 * 24 * 3600)
+        print(wall, time.monotonic() - since)
+    """
+    begun = time.monotonic()
+
+    done = guest.run(*python(script), options=["--time", "virtual", "--start", "2030-05-01"])
+
+    wall, slept = map(float, done.stdout.split())
+    assert wall == pytest.approx(1_903_824_001, abs=0.5)
+    assert slept == pytest.approx(7 * 24 * 3600, abs=0.001)
+    assert time.monotonic() - begun < PATIENCE
+
+
+def test_a_seed_repeats_a_run(guest):
+    script = """
+        import os, random, time
+        time.sleep(random.random())
+        print(os.urandom(8).hex(), random.random(), hash("text"), time.time_ns(), id(object()))
+    """
+
+    def output(seed):
+        return guest.run(*python(script), options=["--time", "virtual", "--seed", seed]).stdout
+
+    first = output("7")
+    assert first
+    assert first == output("7")
+    assert first != output("8")
+
+
+def test_the_seed_of_a_run_is_told(guest):
+    random = ("od", "-An", "-N8", "-tx8", "/dev/urandom")
+
+    done = guest.run(*random, options=["--time", "virtual"])
+    *_, seed = done.stderr.split()
+    again = guest.run(*random, options=["--time", "virtual", "--quiet", "--seed", seed.decode()])
+
+    assert (again.stdout, again.stderr) == (done.stdout, b"")
+
+
+def test_guests_run_side_by_side_each_on_one_processor(guest):
+    with (
+        guest.start("sh", "-c", "echo up; read end", stdin=-1, stdout=-1) as one,
+        guest.start("sh", "-c", "echo up; read end", stdin=-1, stdout=-1) as two,
+    ):
+        processors = []
+        for each in (one, two):
+            each.stdout.readline()
+            (kernel,) = Path(f"/proc/{each.pid}/task/{each.pid}/children").read_text().split()
+            processors.append(os.sched_getaffinity(int(kernel)))
+        for each in (one, two):
+            each.communicate(b"\n")
+
+    assert [len(each) for each in processors] == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["real", "virtual"])
+def test_every_capability_of_a_lab_is_there(guest, kind):
+    done = guest.run(
+        *(sys.executable, "-m", "patchbay", "doctor", "--json"), options=["--time", kind]
+    )
+
+    report = json.loads(done.stdout)
+    assert [each["name"] for each in report["capabilities"] if not each["works"]] == []
+
+
+@pytest.mark.parametrize("kind", ["real", "virtual"])
+def test_a_lab_works_unchanged(guest, kind):
+    script = """
+        from patchbay import Lab
+        with Lab("small") as lab:
+            home = lab.add_router("home", preset="home")
+            server = lab.add_device("server", lab.add_router("dc", preset="public"))
+            laptop = lab.add_device("laptop", home)
+            print(laptop.ping(server).error, server.call(lambda: 6 * 7))
+            assert server.reflector("udp").observe(laptop).ip == home.uplink_ip
+    """
+
+    done = guest.run(*python(script), options=["--time", kind])
+
+    assert done.stdout == b"None 42\n", done.stderr.decode()
+
+
+VECTORS = r"""
+#include <signal.h>
+#include <string.h>
+#include <stdio.h>
+#include <sys/time.h>
+
+typedef long long wide __attribute__((vector_size(SIZE)));
+
+static volatile sig_atomic_t signals;
+
+static void clobber(int number)
+{
+    wide zero = { number };
+
+    signals++;
+    __asm__ volatile(MOVE " %0, %%" NAME "7\n" MOVE " %0, %%" NAME "15" : : "m"(zero));
+}
+
+int main(void)
+{
+    struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
+    wide known, seen[2];
+    long wrong = 0;
+
+    memset(&known, 0xa5, sizeof(known));
+    signal(SIGALRM, clobber);
+    setitimer(ITIMER_REAL, &often, 0);
+    while (signals < 200) {
+        __asm__ volatile(MOVE " %2, %%" NAME "7\n" MOVE " %2, %%" NAME "15\n"
+                         "mov $200000, %%rcx\n1: dec %%rcx\njnz 1b\n"
+                         MOVE " %%" NAME "7, %0\n" MOVE " %%" NAME "15, %1"
+                         : "=m"(seen[0]), "=m"(seen[1]) : "m"(known)
+                         : "rcx", "xmm7", "xmm15");
+        wrong += memcmp(&seen[0], &known, SIZE) || memcmp(&seen[1], &known, SIZE);
+    }
+    printf("%ld\n", wrong);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "size", "move"),
+    [
+        ("avx", "ymm", 32, "vmovdqu"),
+        ("avx512f", "zmm", 64, "vmovdqu64"),
+    ],
+)
+def test_a_signal_leaves_the_vector_registers_alone(guest, tmp_path, flag, name, size, move):
+    if flag not in Path("/proc/cpuinfo").read_text().split() or shutil.which("gcc") is None:
+        pytest.skip(f"this processor has no {flag}, or this host no gcc")
+    (tmp_path / "vectors.c").write_text(VECTORS)
+    compiled = subprocess.run(
+        [
+            *("gcc", f"-m{flag}", f"-DSIZE={size}", f'-DNAME="{name}"', f'-DMOVE="{move}"'),
+            *("-O1", "-o", "vectors", "vectors.c"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert compiled.returncode == 0, compiled.stderr.decode()
+
+    assert guest.run("./vectors", cwd=tmp_path).stdout == b"0\n"

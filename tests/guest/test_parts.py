@@ -1,0 +1,304 @@
+"""The parts of the guest that need no kernel: what is asked, what is said, what is built."""
+
+import os
+import platform
+import shutil
+import stat
+import struct
+import subprocess
+import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace as Namespace
+
+import pytest
+
+from actors.errors import HostNotCapable
+from patchbay.errors import ConfigError
+from patchbay.guest import BuildFailed, Guest, best_kernel, build, kernels
+from patchbay.guest.channel import DONE, MOST_CONTENT, OUTPUT, Frames, frame
+from patchbay.guest.debian import best_version
+from patchbay.guest.initramfs import initramfs
+from patchbay.guest.machine import memory_directory, own_processor
+from patchbay.guest.options import parse_memory, parse_start
+from patchbay.guest.recipe import features, recipe
+from patchbay.guest.request import Request
+from patchbay.guest.tools import NEEDED, install_command
+
+
+def test_all_mistakes_of_a_guest_are_told_at_once(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        Guest(
+            time="slow",
+            seed=-1,
+            memory=1,
+            start=datetime(1960, 1, 1, tzinfo=UTC),
+            writable=(tmp_path / "none", Path("/")),
+        )
+
+    assert [each.place for each in caught.value.problems] == [
+        *("time", "seed", "start", "memory", "write", "write")
+    ]
+
+
+def test_real_time_starts_when_it_is():
+    with pytest.raises(ConfigError, match="only virtual time starts when one says"):
+        Guest(start=datetime(2030, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512M", 512 << 20), ("2G", 2 << 30), ("64k", 65536), ("123", 123)]
+)
+def test_memory_is_written_with_a_unit(text, size):
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1M", "1.5G", "1T", "²M"])
+def test_what_is_no_memory_is_refused(text):
+    with pytest.raises(ValueError, match="512M"):
+        parse_memory(text)
+
+
+def test_a_start_without_a_zone_is_utc():
+    assert parse_start("2030-05-01") == datetime(2030, 5, 1, tzinfo=UTC)
+    with pytest.raises(ValueError, match="2026-01-01T00:00:00Z"):
+        parse_start("tomorrow")
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_frames_are_found_however_their_bytes_are_divided(size):
+    sent = [(OUTPUT, b""), (OUTPUT, bytes(range(256))), (DONE, struct.pack("<I", 9))]
+    data = b"".join(frame(kind, content) for kind, content in sent)
+    frames = Frames()
+
+    received = [
+        each for at in range(0, len(data), size) for each in frames.feed(data[at : at + size])
+    ]
+
+    assert received == sent
+
+
+def test_a_frame_from_the_host_is_written_in_one_piece():
+    assert len(frame(OUTPUT, bytes(MOST_CONTENT))) <= 4096  # PIPE_BUF
+
+
+def test_a_request_is_a_list_of_texts():
+    request = Request(
+        command=("a", "b c"),
+        environment={"X": "1\n2"},
+        directory="/d",
+        writable=("/w",),
+        user=1,
+        group=2,
+        groups=(3, 4),
+        mask=0o22,
+        files=1024,
+        hostname="h",
+        terminals=(0, 2),
+        virtual_time=True,
+        input="/input",
+    )
+
+    assert request.encode().split(b"\0") == [
+        *(b"aa", b"ab c", b"eX=1\n2", b"w/w", b"G3", b"G4", b"d/d", b"u1", b"g2", b"m22"),
+        *(b"n1024", b"hh", b"t02", b"v", b"i/input", b""),
+    ]
+
+
+def test_the_initial_file_system_is_one_that_cpio_describes():
+    archive = initramfs(b"#!", {"request": b"12345"})
+    at, found = 0, {}
+    while at < len(archive):
+        assert archive[at : at + 6] == b"070701"
+        fields = [int(archive[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
+        name = archive[at + 110 : at + 110 + fields[11] - 1].decode()
+        at += (110 + fields[11] + 3) // 4 * 4
+        found[name] = (fields[1], archive[at : at + fields[6]])
+        at += (fields[6] + 3) // 4 * 4
+
+    assert found == {
+        "dev": (stat.S_IFDIR | 0o755, b""),
+        "init": (stat.S_IFREG | 0o755, b"#!"),
+        "request": (stat.S_IFREG | 0o600, b"12345"),
+        "TRAILER!!!": (0, b""),
+    }
+
+
+def test_the_memory_goes_where_there_is_room():
+    assert memory_directory(1 << 20).is_dir()
+    with pytest.raises(HostNotCapable, match=r"fits nowhere.*free"):
+        memory_directory(1 << 60)
+
+
+def test_a_processor_belongs_to_one_guest_while_there_are_others(monkeypatch):
+    # No machine has these, so that no other guest of this one has claimed them.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {100_001, 100_002})
+
+    with own_processor() as first:
+        with own_processor() as second, own_processor() as third:
+            assert {first, second} == {100_001, 100_002}
+            assert third in {100_001, 100_002}
+        with own_processor() as again:
+            assert again == second
+    with own_processor() as again:
+        assert again == first
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (["linux-source-6.12", "linux-source-7.3", "linux-source-7.2"], "7.2"),
+        (["linux-source-7.10", "linux-source-7.9", "linux-source-6.12"], "7.9"),
+        (["linux-source-6.12", "linux-source"], None),
+    ],
+)
+def test_the_source_is_the_version_that_is_tested_or_the_next(offered, chosen):
+    assert best_version(offered) == chosen
+
+
+def test_the_recipe_has_every_feature_and_the_seed():
+    assert {"virtual time", "netem", "nftables", "WireGuard"} <= set(features(recipe().fragment))
+    assert "UML_SEED" in recipe().patches["seed.patch"]
+
+
+def test_missing_tools_are_named_with_the_command_that_installs_them():
+    programs = ["gcc", "flex", "xz"]
+
+    assert install_command(programs, "apt", root=False) == (
+        "sudo apt-get install gcc libc6-dev flex xz-utils"
+    )
+    assert install_command(programs, "dnf", root=True) == "dnf install gcc glibc-static flex xz"
+    assert "flex" in install_command(programs, "", root=True)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "patchbay" / "kernel"
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """A PATH of programs that pretend to build; `make` writes what it is called with to a file."""
+    directory = tmp_path / "programs"
+    directory.mkdir()
+    scripts = dict.fromkeys(NEEDED, 'echo "$0 1.0"')
+    scripts["nice"] = 'shift 2; exec "$@"'
+    scripts["make"] = f"""
+        echo "$@" >> {tmp_path}/made
+        objects=${{2#O=}}
+        case $3 in
+            allnoconfig) : > $objects/.config ;;
+            linux) test ! -e {tmp_path}/broken || exit 2; echo kernel > $objects/linux ;;
+        esac
+    """
+    scripts["strip"] = 'cp "$3" "$2"'
+    scripts["gcc"] = """
+        while [ $# -gt 1 ]; do [ "$1" != -o ] || echo init > "$2"; shift; done
+        echo "gcc 1.0"
+    """
+    scripts["cp"] = 'exec /bin/cp "$@"'
+    for name, script in scripts.items():
+        (directory / name).write_text(f"#!/bin/sh\n{textwrap.dedent(script)}\n")
+        (directory / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Namespace(free=1 << 40))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    return tmp_path
+
+
+@pytest.fixture
+def source(tmp_path):
+    """What looks like a source of Linux."""
+    directory = tmp_path / "linux"
+    merge = directory / "scripts" / "kconfig" / "merge_config.sh"
+    merge.parent.mkdir(parents=True)
+    merge.write_text('#!/bin/sh\nwhile read -r line; do echo "$line"; done < "$5" > "$3/.config"\n')
+    merge.chmod(0o755)
+    (directory / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 13\n")
+    (directory / "COPYING").write_text("GPL-2.0\n")
+    return directory
+
+
+def test_a_kernel_is_built_once(cache, programs, source):
+    said = []
+
+    kernel = build(said.append, str(source))
+
+    assert kernel.version == "7.2.13"
+    assert kernel.origin == f"LINUX_SOURCE={source}"
+    assert kernel.program.read_text() == "kernel\n"
+    assert "netem" in kernel.features
+    assert any("compiling Linux 7.2.13" in line for line in said)
+    assert [each.name for each in cache.iterdir() if each.is_dir()] == [kernel.directory.name]
+    made = (programs / "made").read_text()
+    assert build(said.append) == build(said.append, str(source)) == best_kernel() == kernel
+    assert (programs / "made").read_text() == made
+
+
+def test_an_interrupted_build_goes_on_where_it_was(cache, programs, source):
+    (programs / "broken").touch()
+    with pytest.raises(BuildFailed, match="compiling failed") as caught:
+        build(lambda _: None, str(source))
+    assert "make ARCH=um" in Path(caught.value.log).read_text()
+    (programs / "broken").unlink()
+    said = []
+
+    build(said.append, str(source))
+
+    assert not any("unpacking" in line for line in said)
+
+
+def test_a_kernel_for_another_recipe_is_not_run(cache, programs, source, monkeypatch):
+    kernel = build(lambda _: None, str(source))
+    described = (kernel.directory / "kernel.json").read_text()
+    (kernel.directory / "kernel.json").write_text(described.replace(kernel.key, "00000000"))
+
+    assert [each.current for each in kernels()] == [False]
+    with pytest.raises(HostNotCapable, match="patchbay kernel build"):
+        best_kernel()
+
+
+def test_a_kernel_gets_the_first_process_that_this_version_needs(cache, programs, source):
+    kernel = build(lambda _: None, str(source))
+    kernel.init.rename(kernel.directory / "init-00000000")
+    made = (programs / "made").read_text()
+
+    assert build(lambda _: None).init.exists()
+
+    assert [each.name for each in kernel.directory.glob("init*")] == [kernel.init.name]
+    assert (programs / "made").read_text() == made
+
+
+def test_what_is_missing_is_told_before_anything_is_done(cache, programs, source):
+    (programs / "programs" / "flex").unlink()
+    (programs / "programs" / "bison").unlink()
+
+    with pytest.raises(HostNotCapable, match="needs flex, bison"):
+        build(lambda _: None, str(source))
+
+    assert not (programs / "made").exists()
+
+
+def test_what_is_no_source_is_refused(cache, programs, tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(HostNotCapable, match="does not exist"):
+        build(lambda _: None, str(tmp_path / "nowhere.tar.xz"))
+    with pytest.raises(BuildFailed, match="is no source of Linux"):
+        build(lambda _: None, str(tmp_path / "empty"))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+def test_the_first_process_compiles_without_a_warning(tmp_path):
+    (tmp_path / "init.c").write_text(recipe().init)
+
+    done = subprocess.run(
+        ["gcc", "-fsyntax-only", "-Wall", "-Wextra", "-O2", "-Werror", "init.c"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,151 @@
+"""Topologies for tests, and random edits of them."""
+
+from ipaddress import ip_interface
+
+from hypothesis import strategies as st
+
+from patchbay.errors import ConfigError
+from patchbay.topology import edit
+from patchbay.topology.model import IX
+from patchbay.topology.requests import device_request, router_request
+from patchbay.values import Firewall, IfaceConfig, Nat
+
+
+def lab(*requests, **options):
+    return edit.batch(edit.new_topology("test", **options), requests)
+
+
+def router(name, upstream=None, **options):
+    return router_request(name, upstream=upstream, **options)
+
+
+def device(name, *args, **options):
+    return device_request(name, *args, **options)
+
+
+def usual():
+    """A data centre, a home behind a provider, and a phone in both."""
+    return lab(
+        router("dc", preset="public"),
+        router("isp"),
+        router("home", "isp", preset="home"),
+        device("server", "dc"),
+        device("laptop", "home"),
+        device("phone", ifaces={"wlan0": "home", "cell0": "isp"}),
+    )
+
+
+_SUBNETS = ("192.168.1.0/24", "10.0.0.0/8", "10.0.1.0/24", "172.16.0.0/30", "198.18.1.0/24")
+_numbers = st.integers(0, 30)
+
+
+@st.composite
+def random_edit(draw):
+    """A function that changes a topology somehow; a change that is refused leaves it as it is."""
+    kind = draw(st.sampled_from(_EDITS))
+    a, b, c = draw(_numbers), draw(_numbers), draw(_numbers)
+
+    def apply(topology):
+        try:
+            return kind(topology, a, b, c)
+        except ConfigError:
+            return topology
+
+    apply.__name__ = f"{kind.__name__}({a}, {b}, {c})"
+    return apply
+
+
+def _pick(names, number):
+    names = list(names)
+    if not names:
+        raise ConfigError([])
+    return names[number % len(names)]
+
+
+def _any_interface(t, number):
+    pairs = [(r.name, "wan") for r in t.routers.values()]
+    pairs += [(d.name, i.name) for d in t.devices.values() for i in d.interfaces]
+    return _pick(pairs, number)
+
+
+def _router(t, a, b, c):
+    support = ("dual_stack", "v4_only", "v6_only")[c % 3 if c > 20 else 0]
+    return edit.add_router(
+        t,
+        router(
+            f"r{a}",
+            _pick((IX, *t.routers), b),
+            nat="home" if c % 3 == 1 else "none",
+            ip_support=support,
+            downstream=_SUBNETS[c % 5] if c < 5 else None,
+            mtu=1400 if c == 12 else None,
+        ),
+    )
+
+
+def _device(t, a, b, c):
+    first = _pick((IX, *t.routers), b)
+    if c % 2:
+        return edit.add_device(t, device(f"d{a}", first))
+    second = IfaceConfig(_pick((IX, *t.routers), c), up=c % 4 == 0)
+    return edit.add_device(t, device(f"d{a}", ifaces={"eth0": first, "eth1": second}))
+
+
+def _remove(t, a, b, c):
+    return edit.remove(t, _pick((*t.routers, *t.devices), a))
+
+
+def _add_iface(t, a, b, c):
+    return edit.add_iface(
+        t, _pick(t.devices, a), f"eth{b % 4}", IfaceConfig(_pick((IX, *t.routers), c))
+    )
+
+
+def _remove_iface(t, a, b, c):
+    d = t.devices[_pick(t.devices, a)]
+    return edit.remove_iface(t, d.name, _pick([i.name for i in d.interfaces], b))
+
+
+def _replug(t, a, b, c):
+    return edit.replug(t, *_any_interface(t, a), _pick((IX, *t.routers), b))
+
+
+def _renew(t, a, b, c):
+    return edit.renew_ip(t, *_any_interface(t, a))
+
+
+def _add_ip(t, a, b, c):
+    node, name = _any_interface(t, a)
+    interface = edit.find_interface(t, node, name)
+    base = interface.address if b % 2 else interface.address6
+    if base is None:
+        raise ConfigError([])
+    return edit.add_ip(t, node, name, ip_interface(base.network.network_address + 100 + c))
+
+
+def _up(t, a, b, c):
+    return edit.set_up(t, *_any_interface(t, a), up=bool(b % 2))
+
+
+def _mtu(t, a, b, c):
+    return edit.set_mtu(t, *_any_interface(t, a), (None, 1300, 9000, 600)[b % 4])
+
+
+def _default(t, a, b, c):
+    d = t.devices[_pick(t.devices, a)]
+    return edit.set_default_route(t, d.name, _pick([i.name for i in d.interfaces], b))
+
+
+def _nat(t, a, b, c):
+    return edit.set_nat(t, _pick(t.routers, a), (Nat.NONE, Nat.HOME)[b % 2])
+
+
+def _firewall(t, a, b, c):
+    return edit.set_firewall(t, _pick(t.routers, a), (Firewall.NONE, Firewall.BLOCK_INBOUND)[b % 2])
+
+
+_EDITS = (
+    _router, _router, _router, _device, _device, _device, _remove, _add_iface, _remove_iface,
+    _replug, _replug, _renew, _add_ip, _up, _mtu, _default, _nat, _firewall,
+)  # fmt: skip
+edits = st.lists(random_edit(), min_size=1, max_size=14)

@@ -1,0 +1,192 @@
+"""Where the program `nft` exists: it lists what was encoded as the text that was printed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from patchbay.rules import encode, firewall, nat, text
+from patchbay.rules.model import (
+    Chain,
+    Counter,
+    Dnat,
+    Masquerade,
+    Match,
+    NatFlag,
+    Range,
+    Redirect,
+    Reject,
+    RejectWith,
+    Rule,
+    Snat,
+    Statement,
+    Table,
+    match,
+    unless,
+)
+from patchbay.rules.words import (
+    AddressType,
+    ChainType,
+    CtDirection,
+    CtState,
+    CtStatus,
+    Family,
+    Field,
+    Hook,
+    IcmpType,
+    Icmpv6Type,
+    L4Proto,
+    NfProto,
+    Verdict,
+)
+from patchbay.values import Firewall, FirewallConfig, Nat, NatConfig, PortPolicy
+from patchbay.wiring.connection import NETLINK_NETFILTER, Connection
+
+pytestmark = pytest.mark.skipif(shutil.which("nft") is None, reason="needs the program nft")
+
+
+def listed_as_printed(*tables: Table, readable: bool = True) -> None:
+    """Whether nft prints what text prints, and, for what it can read too, takes it back."""
+    connection = Connection(NETLINK_NETFILTER)
+    connection.transact(encode.replacement((), tables))
+    command = ["nft", "--stateless", "list", "ruleset"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert listed == text.ruleset(tables), f"{listed}\n{text.ruleset(tables)}"
+    connection.transact(encode.replacement(tables, tables))
+    again = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert again == listed
+    if readable:
+        subprocess.run(["nft", "--check", "--file", "-"], input=listed, text=True, check=True)
+    connection.transact(encode.replacement(tables, ()))
+    assert not subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    connection.close()
+
+
+def filtering(*matches: Match) -> Table:
+    rules = tuple(Rule((one,), (Counter(), Verdict.ACCEPT)) for one in matches)
+    chain = Chain(name="forward", type=ChainType.FILTER, hook=Hook.FORWARD, priority=0, rules=rules)
+    return Table(family=Family.INET, name="test", chains=(chain,))
+
+
+def translating(family: Family, hook: Hook, statements: Iterable[Statement]) -> Table:
+    udp = match(Field.L4PROTO, L4Proto.UDP)
+    rules = tuple(Rule((udp,), (statement,)) for statement in statements)
+    priority = -100 if hook is Hook.PREROUTING else 100
+    chain = Chain(name="nat", type=ChainType.NAT, hook=hook, priority=priority, rules=rules)
+    return Table(family=family, name="test", chains=(chain,))
+
+
+def test_firewalls(kernel):
+    for kind in (Firewall.BLOCK_INBOUND, Firewall.CORPORATE, Firewall.CAPTIVE_PORTAL):
+        listed_as_printed(*firewall.tables(kind, wan="wan"))
+    blocked = FirewallConfig(outbound_udp=PortPolicy.BLOCK_ALL)
+    listed_as_printed(*firewall.tables(blocked, wan="wan"))
+
+
+def test_nats(kernel):
+    """nft prints a number that is found in a map, or joined of two, but does not read it."""
+    small = NatConfig("address_dependent", "address_dependent", True, ports=(5000, 5003))
+    for kind in (*Nat, small):
+        tables = nat.tables(kind, wan="wan", address=ip_address("198.18.0.10"))
+        listed_as_printed(*tables, readable=False)
+
+
+def test_interfaces_and_protocols(kernel):
+    listed_as_printed(
+        filtering(
+            match(Field.IIFNAME, "wan"),
+            unless(Field.OIFNAME, "wan"),
+            match(Field.IIFNAME, "wan", "lan"),
+            match(Field.NFPROTO, NfProto.IPV6),
+            match(Field.L4PROTO, L4Proto.ICMPV6),
+            match(Field.L4PROTO, L4Proto.TCP, L4Proto.UDP),
+        )
+    )
+
+
+def test_addresses(kernel):
+    listed_as_printed(
+        filtering(
+            match(Field.IP_SADDR, ip_address("10.0.0.1")),
+            match(Field.IP_SADDR, ip_network("10.0.0.0/8")),
+            unless(Field.IP_DADDR, ip_network("10.1.0.0/20")),
+            match(Field.IP_DADDR, Range(ip_address("10.1.0.0"), ip_address("10.2.0.5"))),
+            match(Field.IP_DADDR, ip_network("10.1.0.0/20"), ip_address("10.9.9.9")),
+            unless(Field.IP6_SADDR, ip_address("fd00::1")),
+            match(Field.IP6_SADDR, ip_network("fd00::/8"), ip_network("2001:db8::/64")),
+        )
+    )
+
+
+def test_ports(kernel):
+    listed_as_printed(
+        filtering(
+            match(Field.TH_DPORT, 53),
+            match(Field.TCP_DPORT, 80, 443),
+            unless(Field.TCP_SPORT, 80, 443),
+            match(Field.UDP_DPORT, Range(1000, 2000)),
+            unless(Field.UDP_SPORT, Range(1000, 2000)),
+            match(Field.TCP_DPORT, Range(1000, 2000), 80, Range(60000, 65535)),
+        )
+    )
+
+
+def test_connection_tracking(kernel):
+    listed_as_printed(
+        filtering(
+            match(Field.CT_STATE, *CtState),
+            match(Field.CT_STATE, CtState.NEW),
+            unless(Field.CT_STATE, CtState.NEW),
+            unless(Field.CT_STATE, CtState.NEW, CtState.RELATED),
+            match(Field.CT_STATUS, CtStatus.DNAT, CtStatus.SNAT),
+            match(Field.CT_DIRECTION, CtDirection.REPLY),
+        )
+    )
+
+
+def test_icmp_and_address_types(kernel):
+    listed_as_printed(
+        filtering(
+            match(Field.ICMP_TYPE, IcmpType.ECHO_REQUEST),
+            match(Field.ICMP_TYPE, *IcmpType),
+            match(Field.ICMPV6_TYPE, *Icmpv6Type),
+            match(Field.FIB_DADDR_TYPE, AddressType.LOCAL),
+            match(Field.FIB_DADDR_TYPE, AddressType.LOCAL, AddressType.BROADCAST),
+        )
+    )
+
+
+def test_translations(kernel):
+    here, ports = ip_address("198.18.0.10"), Range(1000, 2000)
+    there, random = ip_address("2001:db8::10"), NatFlag.RANDOM
+    listed_as_printed(
+        translating(
+            Family.IP,
+            Hook.POSTROUTING,
+            (
+                Snat(here),
+                Snat(here, ports, random),
+                Masquerade(),
+                Masquerade(ports, NatFlag.FULLY_RANDOM | NatFlag.PERSISTENT),
+                Masquerade(flags=random),
+            ),
+        )
+    )
+    listed_as_printed(
+        translating(Family.IP, Hook.PREROUTING, (Dnat(here, 5), Redirect(53), Redirect()))
+    )
+    listed_as_printed(translating(Family.IP6, Hook.POSTROUTING, (Snat(there), Snat(there, 7))))
+
+
+def test_refusals_and_comments(kernel):
+    rules = (
+        Rule((match(Field.TCP_DPORT, 25),), (Reject(RejectWith.TCP_RESET),)),
+        Rule((), (Reject(),), "everything else"),
+        Rule((), (Reject(RejectWith.ICMPX_ADMIN_PROHIBITED),)),
+    )
+    chain = Chain(name="in", type=ChainType.FILTER, hook=Hook.INPUT, priority=7, rules=rules)
+    listed_as_printed(Table(family=Family.INET, name="test", chains=(chain,)))
