@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from actors.channel import Channel, Closed
 from actors.exceptions import pack_exception
+from actors.linux import peer_user
 from actors.pickling import loads
 from actors.programs import start_program
 from actors.protocol import Plain
@@ -55,6 +56,9 @@ class Door:
             stream, _ = self._listener.accept()
         except OSError:
             self._turn_away()
+            return
+        if peer_user(stream) != os.getuid():
+            stream.close()  # a request can run code: only the lab's own user may make one
             return
         channel = Channel(stream)
         self._watch(channel.fileno(), lambda: self._serve(channel))

@@ -212,7 +212,20 @@ def _take_all() -> list[Launcher]:
     return launchers
 
 
+_exiting = threading.Event()
+
+
+def stay_if_exiting() -> None:
+    """Keep a daemon thread waiting whose lab ends because the interpreter does.
+
+    Nobody is left to tell, and its traceback would be the last thing on the user's screen.
+    """
+    if _exiting.is_set() and threading.current_thread() is not threading.main_thread():
+        threading.Event().wait()
+
+
 def _close_all() -> None:
+    _exiting.set()
     for each in _take_all():
         each._close()
 

@@ -117,6 +117,12 @@ def set_process_name(name: str) -> None:
     _check(_libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0), "prctl(PR_SET_NAME)")
 
 
+def peer_user(stream: socket.socket) -> int:
+    """The user at the other end of a unix socket, as this user namespace numbers it."""
+    credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[1])
+
+
 def host_pid(pidfd: int) -> int:
     """The process id that a pidfd stands for, in the pid namespace of this process."""
     with open(f"/proc/self/fdinfo/{pidfd}") as lines:

@@ -12,6 +12,7 @@ from actors.attachment import Dead, Interruption, Unanswered
 from actors.connection import Connection
 from actors.coroutines import take_apart
 from actors.errors import CallTimeout
+from actors.launching import stay_if_exiting
 from actors.linux import host_pid
 from actors.output import OutputLine
 from actors.pickling import dumps_call
@@ -72,6 +73,7 @@ class Node:
         try:
             return cast("T", attachment.call(frames, timeout))
         except Dead:
+            stay_if_exiting()
             raise self._connection.obituary(attachment) from None
         except Unanswered as unanswered:
             where = unanswered.where
@@ -80,6 +82,7 @@ class Node:
                 self._name, timeout or 0.0, interrupted=where is not None, stack=stack
             ) from None
         except Interruption:
+            stay_if_exiting()
             if self._connection.closed:
                 raise self._connection.gone() from None
             raise concurrent.futures.CancelledError from None

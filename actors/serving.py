@@ -49,6 +49,8 @@ class Server:
         self._router = zmq.Context().socket(zmq.ROUTER)
         for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
             self._router.setsockopt(option, 0)
+        # a request can run code: only the lab's own user may make one
+        self._router.setsockopt(zmq.IPC_FILTER_UID, os.getuid())
         self._router.bind(f"ipc://{path}")
         self._poll = select.poll()
         self._door = Door(name, f"{path}.door", self._poll)
