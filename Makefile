@@ -5,6 +5,7 @@
 #   make pytest    the tests alone; make pytest ARGS="-k nat -n 0" picks from them
 #   make lint      ruff and mypy alone; make format mends what a program can mend
 #   make bench     the numbers
+#   make kernel    the guest kernel, into the user's cache: some ten minutes
 #   make docs      the documentation, into docs/_site
 #   make clean     remove what the others made
 
@@ -12,7 +13,7 @@ export VENV ?= .venv
 python := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: demo test lint style format-check types format pytest docs bench clean
+.PHONY: demo test lint style format-check types format pytest docs bench kernel clean
 .PHONY: environment environment-test environment-bench environment-docs
 .NOTPARALLEL:
 
@@ -41,6 +42,9 @@ pytest: environment-test
 
 docs: environment-docs
 	$(python) docs/build.py
+
+kernel: environment
+	@$(python) -m patchbay kernel build
 
 bench: environment-bench
 	$(python) -m benchmarks $(ARGS)

@@ -13,39 +13,7 @@ point downwards in this list:
     channel, isolation, processes, loop     thin shells around the kernel
     exceptions, coroutines, pickling        what travels
     protocol, output, errors, linux         what all of them lean on
+
+Nothing is loaded here: what a process has loaded is what each fork of it has to copy, and the
+processes that fork need none of the client's side.
 """
-
-from actors.connection import Connection
-from actors.errors import (
-    CallTimeout,
-    HostNotCapable,
-    InternalError,
-    NodeDied,
-    NodeGone,
-    PatchbayError,
-    RemoteError,
-    TravelError,
-)
-from actors.node import Node
-from actors.output import OutputLine
-from actors.process import Process
-from actors.tasks import Task
-from actors.virtual import Network, NodeSocket
-
-__all__ = [
-    "CallTimeout",
-    "Connection",
-    "HostNotCapable",
-    "InternalError",
-    "Network",
-    "Node",
-    "NodeDied",
-    "NodeGone",
-    "NodeSocket",
-    "OutputLine",
-    "PatchbayError",
-    "Process",
-    "RemoteError",
-    "Task",
-    "TravelError",
-]

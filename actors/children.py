@@ -6,7 +6,7 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from actors import actor
 from actors.actor import Inheritance, NodeSpec
@@ -51,6 +51,9 @@ class Child:
         self._hidden = hidden
         self._on_end = on_end
         self._ready = -1
+        self._birth: list[int] = []
+        """The two ends, ours and theirs, of the pipes of a process that is being born."""
+        self._given: Inheritance | None = None
         self._pipes: dict[int, Lines] = {}
 
     @property
@@ -60,45 +63,62 @@ class Child:
 
     # -- its life
 
-    def fork(self, endpoint: str) -> None:
-        """Start a process; `wait_ready` tells when it serves.
+    def prepare(self, endpoint: str) -> None:
+        """Make what a process needs to start. `settle` follows, with or without `fork` between.
 
         Raises:
-            PatchbayError: this host allows no more processes, or open files.
+            PatchbayError: this host allows no more open files.
         """
-        name = self.spec.name
-        with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs:
+        self.endpoint, self.pid, self.status = endpoint, 0, None
+        with self._refusals():
+            for _ in range(3):
+                self._birth += os.pipe2(os.O_CLOEXEC)
+        _, tell, _, stdout, _, stderr = self._birth
+        self._given = Inheritance(
+            parent=os.getpid(),
+            endpoint=endpoint,
+            hidden=self._hidden.descriptor,
+            ready=tell,
+            stdout=stdout,
+            stderr=stderr,
+        )
 
-            def pipe() -> tuple[int, int]:
-                read, write = os.pipe2(os.O_CLOEXEC)
-                undo.callback(os.close, read)
-                theirs.callback(os.close, write)
-                return read, write
+    def fork(self) -> None:
+        """Start the process; `wait_ready` tells when it serves.
 
-            try:
-                (ready, tell), (out, stdout), (err, stderr) = pipe(), pipe(), pipe()
-                given = Inheritance(
-                    parent=os.getpid(),
-                    endpoint=endpoint,
-                    hidden=self._hidden.descriptor,
-                    ready=tell,
-                    stdout=stdout,
-                    stderr=stderr,
-                )
-                pid = os.fork()
-                if pid == 0:
-                    actor.main(self.spec, given)
-                self.pidfd = os.pidfd_open(pid)
-            except OSError as error:
-                raise PatchbayError(
-                    f"node {name!r} cannot have a process: {error.strerror}. A node takes one "
-                    "process and five open files; `ulimit -Hu` and `ulimit -Hn` show what this "
-                    "user may have"
-                ) from error
-            undo.pop_all()
-        self.endpoint, self.pid, self.status, self._ready = endpoint, pid, None, ready
-        self._read_lines(out, self.record.open("stdout"))
-        self._read_lines(err, self.record.open("stderr"))
+        Raises:
+            PatchbayError: this host allows no more processes.
+        """
+        assert self._given is not None, "it was not prepared"
+        with self._refusals():
+            pid = os.fork()
+            if pid == 0:
+                actor.main(self.spec, self._given)
+            self.pid = pid
+            self.pidfd = os.pidfd_open(pid)
+
+    def settle(self) -> None:
+        """Close what is the process's own, and listen to it; close everything if there is none."""
+        theirs = self._birth[1::2] if self.pid else self._birth
+        ours = self._birth[::2] if self.pid else []
+        self._birth, self._given = [], None
+        for descriptor in theirs:
+            os.close(descriptor)
+        if ours:
+            self._ready, out, err = ours
+            self._read_lines(out, self.record.open("stdout"))
+            self._read_lines(err, self.record.open("stderr"))
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise PatchbayError(
+                f"node {self.spec.name!r} cannot have a process: {error.strerror}. A node takes "
+                "one process and five open files; `ulimit -Hu` and `ulimit -Hn` show what this "
+                "user may have"
+            ) from error
 
     def wait_ready(self) -> NodeDied | None:
         """Wait until it serves; if it could not start, return the error that says why."""
@@ -121,7 +141,9 @@ class Child:
     def bury(self, status: int) -> None:
         """Take note that it has ended, and was waited for."""
         pid, self.pid, self.status = self.pid, 0, status
-        os.close(self.pidfd)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
         self.read_output()
         self._on_end(self, pid)
 

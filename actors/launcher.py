@@ -26,11 +26,6 @@ from actors.processes import kill_descendants
 from actors.protocol import Plain
 from actors.supervisor import GRACE, Director, Supervisor
 
-START = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); import actors.launcher as l; l.main()"
-)
-"""What the fresh interpreter is told. Its argument is the client's path, its stdin the channel."""
-
 _CONTROL, _BIRTH = 3, 4
 
 
@@ -56,6 +51,7 @@ def main() -> NoReturn:
     """Serve the client at the other end of stdin."""
     open_streams()
     linux.become_subreaper()
+    linux.share_one_heap()
     linux.set_process_name("pb-launcher")
     _forget_signals()
     _raise_open_files()

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-from actors import launcher
 from actors.channel import Channel, Closed
 from actors.errors import InternalError, PatchbayError
 from actors.linux import close_all, wait_readable
@@ -25,6 +24,12 @@ class Supervisor:
 
     pid: int
     pidfd: int
+
+
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); import actors.launcher as l; l.main()"
+)
+"""What the fresh interpreter is told. Its argument is this process's path, its stdin the channel."""
 
 
 class Launcher:
@@ -41,7 +46,7 @@ class Launcher:
         self._channel, other = Channel.pair()
         try:
             self._process = subprocess.Popen(
-                [_interpreter(), *_flags(), "-P", "-c", launcher.START, json.dumps(_search_path())],
+                [_interpreter(), *_flags(), "-P", "-c", _START, json.dumps(_search_path())],
                 stdin=other.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=None if _is_open(2) else subprocess.DEVNULL,

@@ -31,6 +31,9 @@ from actors.protocol import Plain
 GRACE = 0.5
 """Seconds that processes have between SIGTERM and SIGKILL when a lab closes."""
 
+LITTER = 32
+"""Actors that are forked in one go."""
+
 ORPHANS = 4096
 """Programs whose node died before them, and whose exit status is remembered."""
 
@@ -111,14 +114,16 @@ class Supervisor:
         Raises:
             PatchbayError: this host allows no more processes; those before it have been forked.
         """
-        for spec in specs:
-            if "utsns" in self.lacks:
-                spec = replace(spec, hostname=None)
-            directory = self.output_directory
-            record = Record(None if directory is None else f"{directory}/{_safe(spec.name)}.log")
-            child = Child(spec, record, self._loop, self.hidden, self._on_end)
-            self._fork(child)
-            self._nodes[spec.name] = child
+        waiting = [self._child(spec) for spec in specs]
+        for first in range(0, len(waiting), LITTER):
+            self._fork(waiting[first : first + LITTER])
+
+    def _child(self, spec: NodeSpec) -> Child:
+        if "utsns" in self.lacks:
+            spec = replace(spec, hostname=None)
+        directory = self.output_directory
+        record = Record(None if directory is None else f"{directory}/{_safe(spec.name)}.log")
+        return Child(spec, record, self._loop, self.hidden, self._on_end)
 
     def wait_ready(self, names: Iterable[str]) -> None:
         """Wait until these nodes serve.
@@ -157,10 +162,20 @@ class Supervisor:
         if number != 0:
             raise PatchbayError(f"node {name!r}: {path} cannot be replaced: {os.strerror(number)}")
 
-    def _fork(self, child: Child) -> None:
-        self._serial += 1
-        child.fork(str(self._serial))
-        self._by_pid[child.pid] = child
+    def _fork(self, children: Sequence[Child]) -> None:
+        """Fork them in one go: after each fork, every page that is written to has to be copied."""
+        try:
+            for child in children:
+                self._serial += 1
+                child.prepare(str(self._serial))
+            for child in children:
+                child.fork()
+        finally:
+            for child in children:
+                child.settle()
+                if not child.dead:
+                    self._by_pid[child.pid] = child
+                    self._nodes[child.spec.name] = child
 
     def _kill(self, children: Sequence[Child]) -> None:
         for child in children:
@@ -227,7 +242,7 @@ class Supervisor:
     def _on_restart(self, name: str) -> Answer:
         child = self._node(name)
         self._kill([child])
-        self._fork(child)
+        self._fork([child])
         self.wait_ready([name])
         return None, []
 

@@ -156,7 +156,7 @@ def _rpyc(stack: contextlib.ExitStack) -> Callable[[], object]:
     )
     connection = connect_subproc([sys.executable, "-c", serve], rpyc.SlaveService)
     stack.callback(connection.close)
-    function = connection.builtins.eval("lambda value: value + 1")
+    function = connection.root.eval("lambda value: value + 1")
     return lambda: function(1)
 
 

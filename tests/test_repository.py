@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "patchbay.drawing": PURE,
     "patchbay.wiring": (*PURE, "actors"),
     "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.wiring"),
+    "patchbay.guest": ("actors.errors", "actors.linux", "patchbay.errors"),
     "patchbay.pytest_plugin": ("patchbay", "patchbay.doctor"),
     "patchbay.cli": (
         "patchbay",

@@ -22,7 +22,8 @@ that rules fill:
 
 Nothing here has a lifetime of its own. A mapping is alive as long as the kernel tracks one of its
 connections, whatever their timeouts are and whoever forgets them; what is left of a dead one is
-never used, but made anew. What has been found is kept in the mark of the connection: the number
+never used, but made anew. (The counters forget but a few dead connections at a time, so that a
+mapping of very many may be taken for alive some seconds longer.) What has been found is kept in the mark of the connection: the number
 of the protocol above sixteen bits of port.
 """
 
@@ -84,6 +85,11 @@ _DRAWS = 6
 forty is turned away; with half of them taken, none."""
 _HELD = 120
 """Seconds; as long as the kernel remembers a TCP connection that was closed."""
+
+
+_WIN = Change(Operation.ADD, "ports", _MARK, company=Company.ALONE)
+_FREE = Member(_MARK, "held", negated=True)
+_TAKE: tuple[Statement, ...] = (_WIN, Goto("take"))
 
 
 def sets(config: NatConfig) -> tuple[Set, ...]:
@@ -157,11 +163,6 @@ def _outbound(config: NatConfig, name: str, key: tuple[Field, ...]) -> Iterator[
         rules += [Rule((), (Jump(f"{name}_pick"),))] * numbers.count
     rules.append(Rule((), (Verdict.DROP,), "no port is left"))
     yield Branch(f"{name}_new", tuple(rules))
-
-
-_WIN = Change(Operation.ADD, "ports", _MARK, company=Company.ALONE)
-_FREE = Member(_MARK, "held", negated=True)
-_TAKE: tuple[Statement, ...] = (_WIN, Goto("take"))
 
 
 def _numbers(first: int, last: int, above: int) -> Numbers:

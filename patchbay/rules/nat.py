@@ -30,6 +30,23 @@ from patchbay.values import Nat, NatConfig, NatFiltering, NatTimeouts
 KERNEL_TIMEOUTS = NatTimeouts(udp=30, udp_stream=120, tcp_established=432_000)
 """What a new namespace has, and goes back to when it does NAT no more."""
 
+_OTHERS = {
+    "icmp_timeout": 60,  # RFC 5508 REQ-2
+    "tcp_timeout_syn_sent": 240,  # RFC 5382 REQ-5: four minutes for what is half open
+    "tcp_timeout_syn_recv": 240,
+    "tcp_timeout_fin_wait": 240,  # and for what is half closed
+    "tcp_timeout_close_wait": 240,
+    "tcp_timeout_last_ack": 240,
+}
+_KERNEL_OTHERS = {
+    "icmp_timeout": 30,
+    "tcp_timeout_syn_sent": 120,
+    "tcp_timeout_syn_recv": 60,
+    "tcp_timeout_fin_wait": 120,
+    "tcp_timeout_close_wait": 60,
+    "tcp_timeout_last_ack": 30,
+}
+
 
 def tables(nat: Nat | NatConfig, *, wan: str, address: IPv4Address) -> tuple[Table, ...]:
     """The tables of a router that does this NAT; none for `Nat.NONE`.
@@ -48,11 +65,15 @@ def sysctls(nat: Nat | NatConfig) -> tuple[tuple[str, str], ...]:
     """How long the router remembers idle flows: sysctls (key in dots, below `net`)."""
     config = _config(nat)
     timeouts = KERNEL_TIMEOUTS if config is None else config.timeouts
-    prefix = "netfilter.nf_conntrack_"
-    return (
-        (f"{prefix}udp_timeout", str(timeouts.udp)),
-        (f"{prefix}udp_timeout_stream", str(timeouts.udp_stream)),
-        (f"{prefix}tcp_timeout_established", str(timeouts.tcp_established)),
+    others = _KERNEL_OTHERS if config is None else _OTHERS
+    stated = {
+        "udp_timeout": timeouts.udp,
+        "udp_timeout_stream": timeouts.udp_stream,
+        "tcp_timeout_established": timeouts.tcp_established,
+        **others,
+    }
+    return tuple(
+        (f"netfilter.nf_conntrack_{name}", str(seconds)) for name, seconds in stated.items()
     )
 
 

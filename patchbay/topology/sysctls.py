@@ -13,10 +13,10 @@ from patchbay.values import Nat
 Sysctls = tuple[tuple[str, str], ...]
 
 
-def _everywhere(version: int, **values: int) -> Sysctls:
+def _set(version: int, *where: str, **values: int) -> Sysctls:
     return tuple(
-        (f"ipv{version}.conf.{where}.{key}", str(value))
-        for where in ("all", "default")
+        (f"ipv{version}.conf.{place}.{key}", str(value))
+        for place in where
         for key, value in values.items()
     )
 
@@ -30,22 +30,32 @@ _FORWARDS: Sysctls = (
     ("ipv6.conf.all.forwarding", "1"),
 )
 _COMMON: Sysctls = (
-    *_everywhere(
+    # Of these the kernel takes the stricter one, or the more generous, of `all` and the interface's.
+    *_set(
         4,
+        "all",
+        "default",
         # With several interfaces, replies may come in on another one than the kernel would use.
         rp_filter=0,
         # Nobody is told of a shorter way: the drawing says which way packets go.
         accept_redirects=0,
         send_redirects=0,
+    ),
+    # For these it is enough that one of the two has them.
+    *_set(
+        4,
+        "all",
         # An interface answers for and speaks from its own addresses only.
         arp_ignore=1,
         arp_announce=2,
         # Removing an address leaves the others of its subnet, and the routes that need them.
         promote_secondaries=1,
     ),
-    *_everywhere(
+    *_set(6, "all", "default", disable_ipv6=0),
+    # For IPv6 it is the interface's own value that counts, and it begins as the default.
+    *_set(
         6,
-        disable_ipv6=0,
+        "default",
         accept_ra=0,
         accept_redirects=0,
         # Static addresses outlive an interface that is down for a while.
@@ -65,7 +75,10 @@ _COMMON: Sysctls = (
     ("ipv4.ping_group_range", "0 0"),
     ("ipv4.ip_unprivileged_port_start", "0"),
 )
-_DAD = {on: _everywhere(6, accept_dad=on, dad_transmits=on) for on in (0, 1)}
+_DAD = {
+    on: _set(6, "all", "default", accept_dad=on) + _set(6, "default", dad_transmits=on)
+    for on in (0, 1)
+}
 
 
 def host(*, dad: bool) -> Sysctls:

@@ -116,7 +116,12 @@ _NATS: Mapping[Nat, NatConfig | None] = MappingProxyType(
         ),
         Nat.FULL_CONE: NatConfig(filtering=NatFiltering.ENDPOINT_INDEPENDENT, hairpin=True),
         # RFC 6888 asks of a carrier-grade NAT what RFC 4787 does: hosts behind it can be reached.
-        Nat.CGNAT: NatConfig(filtering=NatFiltering.ENDPOINT_INDEPENDENT, hairpin=True),
+        # Its timeouts are the least that RFC 4787 REQ-5 and RFC 5382 REQ-5 allow.
+        Nat.CGNAT: NatConfig(
+            filtering=NatFiltering.ENDPOINT_INDEPENDENT,
+            hairpin=True,
+            timeouts=NatTimeouts(udp=120, udp_stream=300, tcp_established=7440),
+        ),
     }
 )
 

@@ -1,17 +1,20 @@
 """Every kind of NAT and firewall, as programs on both sides of a router see it."""
 
-import itertools
 import socket
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import exchange
 
-from patchbay import Firewall, FirewallConfig, Nat, NatConfig, NatFiltering, NatMapping, PortPolicy
+from patchbay import (
+    Firewall,
+    FirewallConfig,
+    Nat,
+    NatConfig,
+    PortPolicy,
+    RouterPreset,
+)
 
 TRANSLATING = [kind for kind in Nat if kind is not Nat.NONE]
-ALL = list(itertools.product(NatMapping, NatFiltering))
 WALLS = [
     (Firewall.CORPORATE, {"tcp": [443, 80], "udp": [53]}, {"tcp": [8080], "udp": [9200]}),
     (Firewall.CAPTIVE_PORTAL, {"tcp": [443, 8080], "udp": [53]}, {"udp": [9201]}),
@@ -134,101 +137,44 @@ def test_port_policies_are_about_leaving_alone(lab):
     assert exchange(outside, inside, 6, port=8080) == str(outside.ip6)
 
 
-# ---- hole punching -------------------------------------------------------------------------------
+# ---- presets, and routers behind routers ---------------------------------------------------------
 
 
-def reaches(sender, receiver):
-    """What theory says: whether a packet to where a third one saw the receiver comes in.
+@pytest.mark.parametrize("preset", ["isp_cgnat", "corporate", "hotel", "cloud"])
+def test_presets_that_translate_give_what_they_say(lab, preset):
+    """The address that servers see, the versions of IP, and what the firewall lets out."""
+    known = RouterPreset(preset)
+    server = lab.add_device("server", lab.add_router("dc"))
+    router = lab.add_router("r", preset=preset)
+    host = lab.add_device("host", router)
 
-    Both have sent to where the third one saw the other.
-    """
-    independent = NatMapping.ENDPOINT_INDEPENDENT
-    match receiver.filtering:
-        case NatFiltering.ENDPOINT_INDEPENDENT:
-            return True
-        case NatFiltering.ADDRESS_DEPENDENT:
-            return receiver.mapping is independent
-        case NatFiltering.ADDRESS_AND_PORT_DEPENDENT:
-            return receiver.mapping is independent and sender.mapping is independent
+    assert (router.nat, router.firewall, router.ip_support) == (
+        known.nat,
+        known.firewall,
+        known.ip_support,
+    )
+    assert host.ip.is_private
+    assert (host.ip6 is not None) is known.ip_support.v6
+    assert exchange(host, server, port=443) == str(router.uplink_ip)
+    if known.ip_support.v6:
+        assert exchange(host, server, 6, port=443) == str(host.ip6)
+    udp = known.firewall.config is None
+    with server.reflector(port=9200) as reflector:
+        assert host.call(_answers, "udp", reflector.address) is udp
 
 
-@pytest.mark.parametrize("ours", ALL, ids=str)
-def test_hole_punching_works_where_theory_says(lab, ours):
-    """One combination with all nine, either side first: what is measured is what is predicted."""
+@pytest.mark.parametrize("kind", TRANSLATING, ids=str)
+@pytest.mark.parametrize("isp", [None, "none", "cgnat", "corporate"])
+def test_servers_see_the_address_of_the_outermost_nat(lab, kind, isp):
+    """Directly at the exchange, behind a provider without NAT, and behind one with; UDP and TCP."""
     with lab.batch():
-        lab.add_router("dc")
-        lab.add_router("left", nat=NatConfig(*ours))
-        right = lab.add_router("right", nat="home")
-        rendezvous = lab.add_device("rendezvous", "dc")
-        left_host, right_host = lab.add_device("a", "left"), lab.add_device("b", "right")
-    ours = lab.router("left").nat
-    with rendezvous.reflector() as reflector:
-        for theirs in (NatConfig(*each) for each in ALL):
-            right.set_nat(theirs, flush=True)
-            for order in (1, -1):
-                with opened(left_host) as left_socket, opened(right_host) as right_socket:
-                    both = [(left_socket, ours), (right_socket, theirs)][::order]
-                    (leader, its), (follower, others) = both
-                    at, to = seen_at(leader, reflector), seen_at(follower, reflector)
-                    for _ in range(2):
-                        leader.sendto(b"hello", to)
-                        follower.sendto(b"hello", at)
-                    heard = hears(leader, reflector), hears(follower, reflector)
-                expected = reaches(others, its), reaches(its, others)
-                assert any(heard) is any(expected), (ours, theirs, order, heard, expected)
+        server = lab.add_device("server", lab.add_router("dc"))
+        outer = None if isp is None else lab.add_router("isp", nat=isp)
+        home = lab.add_router("home", upstream=outer, nat=kind)
+        host = lab.add_device("host", home)
+    seen = outer if isp in ("cgnat", "corporate") else home
 
-
-def opened(device):
-    sock = device.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("", 0))
-    sock.settimeout(5)
-    return sock
-
-
-def seen_at(sock, reflector):
-    """Where the reflector sees a socket; what came from others before is passed over."""
-    sock.sendto(b"?", reflector.address)
-    while (got := sock.recv(100)) == b"hello":
-        pass
-    _, ip, port = got.decode().split()
-    return ip, int(port)
-
-
-def hears(sock, reflector):
-    """Whether anything has come before the answer of the reflector, who is asked last."""
-    sock.sendto(b"?", reflector.address)
-    heard = False
-    while sock.recv(100) == b"hello":
-        heard = True
-    return heard
-
-
-def test_simultaneous_open_never_fails(lab):
-    """Two home routers, both sides at once, from two threads: five hundred times of as many."""
-    with lab.batch():
-        lab.add_router("dc")
-        rendezvous = lab.add_device("rendezvous", "dc")
-        for name in ("left", "right"):
-            lab.add_router(name, nat="home")
-            lab.add_device(f"host-{name}", name)
-    hosts = lab.device("host-left"), lab.device("host-right")
-    with rendezvous.reflector() as reflector, ThreadPoolExecutor(2) as threads:
-        barrier = threading.Barrier(2)
-
-        def punch(mine, where):
-            barrier.wait()
-            for _ in range(2):
-                mine.sendto(b"hello", where)
-            barrier.wait()
-            mine.sendto(b"hello", where)
-            return mine.recvfrom(100) == (b"hello", where)
-
-        for _ in range(500):
-            with opened(hosts[0]) as one, opened(hosts[1]) as other:
-                places = seen_at(one, reflector), seen_at(other, reflector)
-                tries = (
-                    threads.submit(punch, one, places[1]),
-                    threads.submit(punch, other, places[0]),
-                )
-                assert all(each.result() for each in tries)
-                assert (seen_at(one, reflector), seen_at(other, reflector)) == places
+    with server.reflector() as reflector:
+        assert reflector.observe(host).ip == seen.uplink_ip
+    assert exchange(host, server) == str(seen.uplink_ip)
+    assert host.ping(server)

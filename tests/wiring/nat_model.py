@@ -27,13 +27,13 @@ class PureNat:
         """An inside host has sent to a peer, who saw it come from a port."""
         known = self.flows.get((inside, peer))
         if known is None:
-            known = self.ports.get(self._key(inside, peer))
+            known = self.ports.get(self.key(inside, peer))
         if known is not None:
             assert port == known, f"moved from {known} to {port}"
         else:
             self._check_new(inside, port)
         self.flows[inside, peer] = port
-        self.ports.setdefault(self._key(inside, peer), port)
+        self.ports.setdefault(self.key(inside, peer), port)
         self.owners[port] = inside
 
     def receives(self, peer: Endpoint, port: int) -> Endpoint | None:
@@ -49,7 +49,8 @@ class PureNat:
         inside = self.owners.get(port)
         return inside is not None and self.flows.get((inside, peer), port) != port
 
-    def _key(self, inside: Endpoint, peer: Endpoint) -> tuple[object, ...]:
+    def key(self, inside: Endpoint, peer: Endpoint) -> tuple[object, ...]:
+        """What the mapping of an inside socket for a peer is for."""
         match self.config.mapping:
             case NatMapping.ENDPOINT_INDEPENDENT:
                 return (inside,)

@@ -13,7 +13,7 @@ from test_nat_modes import ALL, HOSTS, PEERS, WAN, Router
 
 from patchbay.values import NatConfig
 
-RUNS = int(os.environ.get("PATCHBAY_NAT_RUNS", "60"))
+RUNS = int(os.environ.get("PATCHBAY_NAT_RUNS", "600"))
 """Every run is a NAT of its own with up to forty packets."""
 PORTS = (40000, 40001)
 CONTROL = 39999
@@ -77,7 +77,7 @@ def test_the_rules_do_what_the_model_does(kernel):
         if model.config.ports is None:
             return False
         first, last = model.config.ports
-        known = (inside, peer) in model.flows or model._key(inside, peer) in model.ports
+        known = (inside, peer) in model.flows or model.key(inside, peer) in model.ports
         return not known and len(model.owners) > last - first
 
     def receive(model, ways, peer, port):

@@ -10,6 +10,8 @@ import itertools
 import select
 import socket
 import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
 from small_networks import internet, plugged, udp
@@ -382,3 +384,27 @@ def test_a_port_is_not_reused_while_the_last_segments_may_come(kernel):
                 assert client.recv(100) == b"hello"
     assert ports[0] == ports[2] == PORT
     assert ports[1] != PORT
+
+
+def test_first_packets_at_the_same_time_get_one_mapping(kernel):
+    """Two threads, on two processors maybe, begin flows of one socket: both see the same port."""
+    router = Router(kernel)
+    router.set(Nat.HOME)
+    peers = [udp(kernel, "server", *peer) for peer in PEERS[:2]]
+    with udp(kernel, "tablet", HOSTS["tablet"], PORT) as other, ThreadPoolExecutor(2) as threads:
+        other.sendto(b"the port is taken", PEERS[0])
+        peers[0].recv(100)
+        barrier = threading.Barrier(2)
+
+        def begin(inside: socket.socket, peer: tuple[str, int]) -> None:
+            barrier.wait()
+            inside.sendto(b"out", peer)
+
+        for _ in range(200):
+            kernel.flush_conntrack("home", router.tables)
+            with udp(kernel, "laptop", HOSTS["laptop"], PORT) as inside:
+                begun = [threads.submit(begin, inside, peer) for peer in PEERS[:2]]
+                for each in begun:
+                    each.result()
+                first, second = (peer.recvfrom(100)[1] for peer in peers)
+                assert first == second

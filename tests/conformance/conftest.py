@@ -1,0 +1,8 @@
+"""For the module that the tests here share with the documentation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))

@@ -1,0 +1,64 @@
+"""Writes docs/conformance.md: `python tests/conformance/document.py`."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from punching import punches
+from requirements import KINDS, REQUIREMENTS
+
+from patchbay import NatConfig, NatFiltering, NatMapping
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
+
+HEAD = """# Conformance
+
+What the RFCs ask of a NAT, and which kinds of NAT do it. Every cell is measured, with real sockets on both sides of a router, whenever the tests run; a kind that must not do a thing is seen not to do it. The page is written from the tests by `python tests/conformance/document.py`.
+
+`restricted` is `NatConfig(filtering="address_dependent", ports=(20000, 29999))`.
+
+"""
+TAIL = """
+Where a kind does not do what an RFC says it MUST, it is because routers of that kind do not: `home` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these. `cgnat` does all that is measured here.
+
+Not measured yet: pooling of several outside addresses (RFC 4787 REQ-2), overlapping address ranges (REQ-7), fragments out of order (REQ-14), refusing SYNs late (RFC 5382 REQ-4), crafted ICMP errors (RFC 5508 REQ-3 to 7), and the requirements of RFC 6888 on quotas and blocks of ports, which are not there yet. A NAT here answers no unsolicited SYN at all, which RFC 5382 allows.
+"""
+
+
+PUNCHING = """
+## Hole punching
+
+Two hosts learn from a third one where it sees the other (as with STUN), and both send there. Whether they get in touch, for all pairs of the nine kinds of mapping and filtering; measured with either host first. EI is endpoint-independent, AD address-dependent, APD address-and-port-dependent; the mapping comes first. `home` is EI/APD, `full_cone` and `cgnat` are EI/EI, `corporate` and `cloud_nat` are APD/APD.
+
+"""
+SHORT = {
+    "endpoint_independent": "EI",
+    "address_dependent": "AD",
+    "address_and_port_dependent": "APD",
+}
+
+
+def punching() -> str:
+    """The table of who gets in touch with whom."""
+    kinds = [NatConfig(*each) for each in itertools.product(NatMapping, NatFiltering)]
+    names = [f"{SHORT[kind.mapping.value]}/{SHORT[kind.filtering.value]}" for kind in kinds]
+    lines = [f"| | {' | '.join(names)} |", "|---|" + "---|" * len(kinds)]
+    for name, one in zip(names, kinds, strict=True):
+        cells = ("yes" if punches(one, other) else "no" for other in kinds)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def page() -> str:
+    """The page of the documentation."""
+    lines = [f"| requirement | | what | {' | '.join(f'`{kind}`' for kind in KINDS)} |"]
+    lines.append("|---|---|---|" + "---|" * len(KINDS))
+    for each in REQUIREMENTS:
+        cells = " | ".join("yes" if kind in each.holds else "no" for kind in KINDS)
+        lines.append(f"| {each.name} | {each.level} | {each.text} | {cells} |")
+    return HEAD + "\n".join(lines) + "\n" + TAIL + PUNCHING + punching()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,103 @@
+"""Two hosts behind two NATs, who know each other's address as a third one saw it."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from punching import reaches
+
+from patchbay import Lab, NatConfig, NatFiltering, NatMapping
+
+ALL = list(itertools.product(NatMapping, NatFiltering))
+
+
+@pytest.fixture
+def lab():
+    with Lab("punching") as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("ours", ALL, ids=str)
+def test_hole_punching_works_where_theory_says(lab, ours):
+    """One combination with all nine, either side first: what is measured is what is predicted."""
+    with lab.batch():
+        lab.add_router("dc")
+        lab.add_router("left", nat=NatConfig(*ours))
+        right = lab.add_router("right", nat="home")
+        rendezvous = lab.add_device("rendezvous", "dc")
+        left_host, right_host = lab.add_device("a", "left"), lab.add_device("b", "right")
+    ours = lab.router("left").nat
+    with rendezvous.reflector() as reflector:
+        for theirs in (NatConfig(*each) for each in ALL):
+            right.set_nat(theirs, flush=True)
+            for order in (1, -1):
+                with opened(left_host) as left_socket, opened(right_host) as right_socket:
+                    both = [(left_socket, ours), (right_socket, theirs)][::order]
+                    (leader, its), (follower, others) = both
+                    at, to = seen_at(leader, reflector), seen_at(follower, reflector)
+                    for _ in range(2):
+                        leader.sendto(b"hello", to)
+                        follower.sendto(b"hello", at)
+                    heard = hears(leader, reflector), hears(follower, reflector)
+                expected = reaches(others, its), reaches(its, others)
+                assert any(heard) is any(expected), (ours, theirs, order, heard, expected)
+
+
+def opened(device):
+    sock = device.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("", 0))
+    sock.settimeout(5)
+    return sock
+
+
+def seen_at(sock, reflector):
+    """Where the reflector sees a socket; what came from others before is passed over."""
+    sock.sendto(b"?", reflector.address)
+    while (got := sock.recv(100)) == b"hello":
+        pass
+    _, ip, port = got.decode().split()
+    return ip, int(port)
+
+
+def hears(sock, reflector):
+    """Whether anything has come before the answer of the reflector, who is asked last."""
+    sock.sendto(b"?", reflector.address)
+    heard = False
+    while sock.recv(100) == b"hello":
+        heard = True
+    return heard
+
+
+def test_simultaneous_open_never_fails(lab):
+    """Two home routers, both sides at once, from two threads: five hundred times of as many."""
+    with lab.batch():
+        lab.add_router("dc")
+        rendezvous = lab.add_device("rendezvous", "dc")
+        for name in ("left", "right"):
+            lab.add_router(name, nat="home")
+            lab.add_device(f"host-{name}", name)
+    hosts = lab.device("host-left"), lab.device("host-right")
+    with rendezvous.reflector() as reflector, ThreadPoolExecutor(2) as threads:
+        barrier = threading.Barrier(2)
+
+        def punch(mine, where):
+            barrier.wait()
+            for _ in range(2):
+                mine.sendto(b"hello", where)
+            barrier.wait()
+            mine.sendto(b"hello", where)
+            return mine.recvfrom(100) == (b"hello", where)
+
+        for _ in range(500):
+            with opened(hosts[0]) as one, opened(hosts[1]) as other:
+                places = seen_at(one, reflector), seen_at(other, reflector)
+                tries = (
+                    threads.submit(punch, one, places[1]),
+                    threads.submit(punch, other, places[0]),
+                )
+                assert all(each.result() for each in tries)
+                assert (seen_at(one, reflector), seen_at(other, reflector)) == places

@@ -1,0 +1,43 @@
+"""Every requirement, measured on every kind of NAT: it holds exactly where the table says."""
+
+from __future__ import annotations
+
+import pytest
+from document import PAGE, page
+from requirements import KINDS, REQUIREMENTS, Bench
+
+from patchbay import Lab
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_holds_where_the_table_says(kind):
+    with Lab("conformance") as lab:
+        with lab.batch():
+            dc = lab.add_router("dc")
+            lab.add_router("home", nat=KINDS[kind])
+            for name, router in (("one", dc), ("two", dc), ("laptop", "home"), ("desk", "home")):
+                lab.add_device(name, router)
+        bench = Bench(lab)
+
+        measured = {(each.name, each.text): each.measure(bench) for each in REQUIREMENTS}
+
+    assert measured == {(each.name, each.text): kind in each.holds for each in REQUIREMENTS}
+
+
+def test_the_page_of_the_documentation_is_the_table():
+    assert PAGE.read_text() == page(), "run python tests/conformance/document.py"
+
+
+def test_every_requirement_can_be_seen_to_fail_or_has_no_setting_that_breaks_it():
+    """A row that holds for all is one that nothing here can switch off."""
+    always = {each.measure.__name__ for each in REQUIREMENTS if each.holds == frozenset(KINDS)}
+    assert always == {
+        "nothing_shared",
+        "payload_is_left_alone",
+        "the_same_under_clash_and_after_flush",
+        "icmp_leaves_mappings_be",
+        "fragments_pass",
+        "tcp_half_open_timer",
+        "echoes_pass",
+        "icmp_timer",
+    }
