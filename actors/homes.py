@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -61,7 +61,7 @@ def _decide(name: str, module: ModuleType) -> bool:
         # Not always the same file: an import may put another module in its own place, as that of
         # `collections.abc` does.
         return True
-    if _is_test_file(file) or _is_rewritten(module) or found.origin is None:
+    if _is_test_file(file, module) or found.origin is None:
         return False
     return found.origin == origin or _same_file(found.origin, file)
 
@@ -84,17 +84,24 @@ def _find(name: str, parent: str) -> ModuleSpec | None:
     return None
 
 
-def _is_rewritten(module: ModuleType) -> bool:
-    """Whether pytest rewrote the assertions: an import elsewhere would not do so."""
-    return _is_of_pytest(getattr(module, "__loader__", None))
-
-
 def _is_of_pytest(part: object) -> bool:
     return type(part).__module__.partition(".")[0] == "_pytest"
 
 
-def _is_test_file(file: str) -> bool:
-    return any(fnmatch(os.path.basename(file), pattern) for pattern in TEST_FILES)
+def _is_test_file(file: str, module: ModuleType) -> bool:
+    """Whether a test runner loads it in its own way, by its name or because it was told to.
+
+    pytest also rewrites its plugins, and with each the whole package that it is in, which may be
+    installed from where it is developed: those are modules like others.
+    """
+    if any(fnmatch(os.path.basename(file), pattern) for pattern in TEST_FILES):
+        return True
+    loader = getattr(module, "__loader__", None)
+    if not _is_of_pytest(loader):
+        return False
+    plugins: Iterable[str] = getattr(loader, "_must_rewrite", ())
+    name = module.__name__
+    return not any(name == each or name.startswith(f"{each}.") for each in plugins)
 
 
 def _is_installed(file: str) -> bool:

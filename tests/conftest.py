@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import importlib.util
 import os
 import tempfile
 import threading
@@ -95,7 +97,9 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def zmq_collector() -> None:
-    """Start the thread that pyzmq keeps for large messages: it lives as long as the process."""
+    """Start the threads that live as long as the process: numpy's, and pyzmq's for large messages."""
+    if importlib.util.find_spec("numpy"):
+        importlib.import_module("numpy")
     with zmq.Context() as context, context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as two:
         one.bind("inproc://collector")
         two.connect("inproc://collector")
