@@ -69,7 +69,6 @@ class Child:
         Raises:
             PatchbayError: this host allows no more open files.
         """
-        self.endpoint, self.pid, self.status = endpoint, 0, None
         with self._refusals():
             for _ in range(3):
                 self._birth += os.pipe2(os.O_CLOEXEC)
@@ -94,7 +93,7 @@ class Child:
             pid = os.fork()
             if pid == 0:
                 actor.main(self.spec, self._given)
-            self.pid = pid
+            self.endpoint, self.pid, self.status = self._given.endpoint, pid, None
             self.pidfd = os.pidfd_open(pid)
 
     def settle(self) -> None:

@@ -107,6 +107,7 @@ def trace(frame, event, _):
     if event == "line":
         place = (id(frame), frame.f_lineno)
         if linecache.getline(name, frame.f_lineno).lstrip().startswith("with ") and place in entered:
+            entered.remove(place)
             return trace
         entered.add(place)
         count += 1
