@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from actors.linux import close_all, wait_readable
+
+LOOKS = 3
+"""Looks at the table of processes, each of which has to find nobody."""
 
 
 def kill_in_networks(namespaces: Iterable[int]) -> None:
     """Kill every process but this one in network namespaces, also such that are being forked."""
     wanted = {_identity(os.fstat(namespace)) for namespace in namespaces}
-    while _kill(name for name in _names() if _network(name) in wanted):
-        continue
+    _kill_until_quiet(lambda: (name for name in _names() if _network(name) in wanted))
 
 
 def signal_descendants(number: int) -> None:
@@ -37,8 +39,14 @@ def kill_descendants(besides: Collection[int] = ()) -> None:
     Args:
         besides: children, by process id, that are left alone with all that is below them.
     """
-    while _kill(_descendants(besides)):
-        continue
+    _kill_until_quiet(lambda: _descendants(besides))
+
+
+def _kill_until_quiet(names: Callable[[], Iterable[str]]) -> None:
+    """Kill until several looks in a row find nobody: one look can miss who forks and ends in it."""
+    quiet = 0
+    while quiet < LOOKS:
+        quiet = 0 if _kill(names()) else quiet + 1
 
 
 def _kill(names: Iterable[str]) -> bool:
