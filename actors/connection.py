@@ -67,7 +67,7 @@ class Connection:
         self._requests = 0
         self._end: str | None = None
         self._closed = False
-        self._open = _Open()
+        self._open = _Open(self._launcher)
         self._finalizer = weakref.finalize(self, self._open.close)
         self._finalizer.atexit = False  # the launcher ends first then, and all labs with it
         try:
@@ -262,6 +262,7 @@ class Connection:
 class _Open:
     """What a connection has open. Closing it is taken by the supervisor as the end of the lab."""
 
+    launcher: Launcher
     owner: int = field(default_factory=os.getpid)
     control: Channel | None = None
     supervisor: Supervisor | None = None
@@ -287,7 +288,7 @@ class _Open:
             os.close(hidden)
         supervisor, self.supervisor = self.supervisor, None
         if supervisor is not None:
-            os.close(supervisor.pidfd)
+            self.launcher.forget(supervisor)
 
 
 def _allow_more_open_files(newest: int, node: str) -> None:

@@ -36,13 +36,15 @@ class Launcher:
     """A connection with the launcher of this process; `shared()` is the way to it."""
 
     _shared: ClassVar[Launcher | None] = None
-    _retired: ClassVar[list[Launcher]] = []
-    """Those that cannot be asked any more, but may still have labs."""
+    _retired: ClassVar[set[Launcher]] = set()
+    """Those that cannot be asked any more, but still have labs."""
     _making: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests = 0
+        self._labs: set[int] = set()
+        """The process ids of the supervisors of labs that are open."""
         self._channel, other = Channel.pair()
         try:
             self._process = subprocess.Popen(
@@ -82,7 +84,8 @@ class Launcher:
                 current._channel.close()
                 current = None
             if current is not None and current._channel.torn:
-                cls._retired.append(current)
+                cls._retired.add(current)
+                current._end_if_retired()
                 current = None
             if current is None:
                 current = cls._shared = cls()
@@ -112,7 +115,9 @@ class Launcher:
             if answer["errno"] is None:
                 raise InternalError(str(answer["error"]))
             raise OSError(answer["errno"], answer["error"])
-        return Supervisor(cast("int", answer["pid"]), descriptors[0])
+        supervisor = Supervisor(cast("int", answer["pid"]), descriptors[0])
+        self._labs.add(supervisor.pid)
+        return supervisor
 
     def how_it_ended(self, supervisor: Supervisor, patience: float | None = None) -> str:
         """Wait until a supervisor has ended, with every process of its lab, and say how.
@@ -145,6 +150,18 @@ class Launcher:
                 if answer["request"] == number:
                     return answer, descriptors
                 close_all(descriptors)  # the answer to one who was interrupted
+
+    def forget(self, supervisor: Supervisor) -> None:
+        """Let a lab be, which has ended or is about to."""
+        os.close(supervisor.pidfd)
+        self._labs.discard(supervisor.pid)
+        self._end_if_retired()
+
+    def _end_if_retired(self) -> None:
+        """End with the last lab, once nobody can ask for another."""
+        if self in Launcher._retired and not self._labs:
+            Launcher._retired.discard(self)
+            self._close()
 
     def _close(self) -> None:
         """Have all labs closed that still run, and the launcher end."""
@@ -213,7 +230,7 @@ def _take_all() -> list[Launcher]:
     shared = Launcher._shared
     launchers = [*Launcher._retired, *([] if shared is None else [shared])]
     Launcher._shared = None
-    Launcher._retired = []
+    Launcher._retired = set()
     return launchers
 
 

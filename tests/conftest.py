@@ -22,7 +22,7 @@ from actors.launching import Launcher
 from actors.node import Node
 from actors.tasks import Task
 
-PATIENCE = 2.0
+PATIENCE = 10.0
 """Seconds for what a test has closed to be gone: a thread or a killed process takes a moment."""
 
 

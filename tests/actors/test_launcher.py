@@ -272,3 +272,29 @@ lab().close()
     assert run(code)[:2] == (
         0, ["lab 'test' could not start: the lab's supervisor was killed by signal 9"]
     )  # fmt: skip
+
+
+def test_a_launcher_that_cannot_be_asked_any_more_ends_with_its_last_lab():
+    first, second = (Connection("t", "actors.bare:Bare", {}) for _ in range(2))
+    old = Launcher.shared()
+    old._channel._torn = True  # as a Ctrl-C in the middle of a message leaves it
+
+    third = Connection("t", "actors.bare:Bare", {})
+
+    assert Launcher.shared() is not old
+    first.close()
+    assert old._process.poll() is None
+    second.close()
+    assert old._process.poll() == 0
+    third.close()
+    assert Launcher.shared()._process.poll() is None
+
+
+def test_a_launcher_that_cannot_be_asked_any_more_and_has_no_lab_ends_at_once():
+    old = Launcher.shared()
+    old._channel._torn = True
+
+    new = Launcher.shared()
+
+    assert new is not old
+    assert old._process.poll() == 0

@@ -136,9 +136,8 @@ except PatchbayError as error:
 import gc; gc.collect()
 another = lab(); another.request("add", names=["a"]); Node(another, "a").call(os.getpid); another.close()
 del another; gc.collect()
-from actors.launching import Launcher
 left = len(os.listdir("/proc/self/fd")) - len(before)
-print("left:", max(0, left - 2 * len(Launcher._retired) - 1))
+print("left:", max(0, left - 1))
 """
     return run(code)
 
@@ -156,8 +155,7 @@ OPEN_ASK_CLOSE = """
 def test_ctrl_c_on_any_line_of_opening_asking_or_closing_leaves_nothing(part):
     """A few lines each time, of the some 300 that are run; the seed is printed.
 
-    Where a message to the launcher is torn apart another one is started, and the first is kept, as
-    it may have labs: that is two descriptors. One more may be lost in the moment of its closing.
+    One descriptor may be lost in the moment of its closing.
     """
     seed = int(os.environ.get("PATCHBAY_TEST_SEED", random.randrange(1 << 32)))
     print(f"PATCHBAY_TEST_SEED={seed}")
