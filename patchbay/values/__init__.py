@@ -5,9 +5,12 @@ Wherever one of them is asked for, its lower-case name does as well: `"home"`, `
 `ConfigError` that lists them all.
 """
 
+from patchbay.values.delay import DelayTable, JitterDistribution, Slots
 from patchbay.values.firewall import Firewall, FirewallConfig, PortPolicy, parse_firewall
+from patchbay.values.flow import FlowMatch
 from patchbay.values.iface import IfaceConfig, Named, name_of
-from patchbay.values.link import LinkCondition, RegionLink
+from patchbay.values.link import LinkCondition, QueueDiscipline
+from patchbay.values.loss import FourState, GilbertElliott
 from patchbay.values.nat import (
     Nat,
     NatConfig,
@@ -26,16 +29,22 @@ from patchbay.values.parsing import (
     parse_address,
     parse_mac,
 )
+from patchbay.values.region import RegionLink
 from patchbay.values.router import IpSupport, Ipv6Provisioning, RouterPreset
 
 __all__ = [
     "MTU_DEFAULT",
     "MTU_MAX",
+    "DelayTable",
     "Firewall",
     "FirewallConfig",
+    "FlowMatch",
+    "FourState",
+    "GilbertElliott",
     "IfaceConfig",
     "IpSupport",
     "Ipv6Provisioning",
+    "JitterDistribution",
     "LinkCondition",
     "Named",
     "Nat",
@@ -45,8 +54,10 @@ __all__ = [
     "NatTimeouts",
     "NatV6Mode",
     "PortPolicy",
+    "QueueDiscipline",
     "RegionLink",
     "RouterPreset",
+    "Slots",
     "check_mtu",
     "is_int",
     "name_of",

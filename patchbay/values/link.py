@@ -8,36 +8,92 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-from patchbay.errors import Problems
-from patchbay.values.parsing import check_number, is_int, is_number
+from patchbay.errors import ConfigError, Problems
+from patchbay.values.delay import DelayTable, JitterDistribution, Slots
+from patchbay.values.loss import FourState, GilbertElliott
+from patchbay.values.parsing import (
+    MTU_MAX,
+    MTU_MIN,
+    NamedEnum,
+    check_number,
+    is_int,
+    is_number,
+    put,
+)
 
 
-@dataclass(frozen=True, slots=True)
+class QueueDiscipline(NamedEnum):
+    """What becomes of packets that wait for a link with a rate."""
+
+    DROP_TAIL = "drop_tail"
+    """They leave in the order they came; those that find the queue full are lost."""
+    CODEL = "codel"
+    """Packets are dropped, or marked, once all have waited too long for a while (RFC 8289)."""
+    FQ_CODEL = "fq_codel"
+    """The same, with a queue for each flow, served in turn (RFC 8290)."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class LinkCondition:
     """What packets meet on a link, in one direction.
 
+    They pass its parts in this order: they may be lost, doubled or changed on the way in, take
+    their delay, then wait for the rate in a queue.
+
     Attributes:
         latency_ms: one-way delay.
-        jitter_ms: how far the delay of a packet may be from `latency_ms`, either way.
+        jitter_ms: how far the delay of a packet may be from `latency_ms`, either way; for all
+            distributions but the uniform one the standard deviation. No delay is below 0.
         loss_pct: share of packets that are lost.
-        rate_kbit: kilobits per second; None for no limit.
-        reorder_pct: share of packets that overtake others.
+        rate_kbit: kilobits per second of Ethernet frames, their 14 bytes of header included; None
+            for no limit.
+        reorder_pct: share of packets that overtake others: they take no delay.
         duplicate_pct: share of packets that arrive twice.
         corrupt_pct: share of packets that arrive with a bit flipped.
         loss_burst_pkts: mean number of packets lost in a row; 1 for losses independent of
             each other.
-        queue_pkts: packets that wait before the link drops more; None for what suits the rate.
+        queue_pkts: packets that wait for the rate before the link drops more. At most one of
+            `queue_pkts`, `queue_bytes` and `queue_ms` is given; none of them for a queue of the
+            product of bandwidth and delay.
+        jitter_distribution: how delays are spread; a `DelayTable` for a distribution of one's own.
+        jitter_correlation_pct: how much the delay of a packet depends on that of the one before.
+        jitter_reorders: whether packets with little delay overtake those with much. If not, a
+            packet is never delivered before one that was sent earlier.
+        loss_model: a model of loss in bursts, in place of `loss_pct` and `loss_burst_pkts`.
+        corrupt_valid_checksum: whether the checksums of corrupted packets are made right, so that
+            they reach the application. They are not by default: the receiver drops the packet.
+        overhead_bytes: what the link layer spends on a packet beyond its Ethernet frame, for the
+            rate.
+        queue_bytes: bytes that wait for the rate before the link drops more.
+        queue_ms: the same as the time that they take at that rate.
+        queue_discipline: which packets of the queue are dropped.
+        ecn: whether the discipline marks packets that allow it (RFC 3168) where it would drop.
+        mtu: longest IP packet in bytes that passes; longer ones are lost without a word, as in a
+            black hole of path MTU discovery. None for no limit but that of the interface.
+        slots: bursts in which packets leave.
     """
 
-    latency_ms: float = 0
-    jitter_ms: float = 0
-    loss_pct: float = 0
-    rate_kbit: float | None = None
-    reorder_pct: float = 0
-    duplicate_pct: float = 0
-    corrupt_pct: float = 0
-    loss_burst_pkts: float = 1
-    queue_pkts: int | None = None
+    latency_ms: float
+    jitter_ms: float
+    loss_pct: float
+    rate_kbit: float | None
+    reorder_pct: float
+    duplicate_pct: float
+    corrupt_pct: float
+    loss_burst_pkts: float
+    queue_pkts: int | None
+    jitter_distribution: JitterDistribution | DelayTable
+    jitter_correlation_pct: float
+    jitter_reorders: bool
+    loss_model: GilbertElliott | FourState | None
+    corrupt_valid_checksum: bool
+    overhead_bytes: int
+    queue_bytes: int | None
+    queue_ms: float | None
+    queue_discipline: QueueDiscipline
+    ecn: bool
+    mtu: int | None
+    slots: Slots | None
 
     LAN: ClassVar[LinkCondition]
     WIFI: ClassVar[LinkCondition]
@@ -48,13 +104,74 @@ class LinkCondition:
     """Satellites in a low orbit."""
     SATELLITE_GEO: ClassVar[LinkCondition]
     """A satellite in a geostationary orbit."""
+    DSL: ClassVar[LinkCondition]
+    """A line of ADSL2+, towards the subscriber; the names with `_UP` are the way back."""
+    DSL_UP: ClassVar[LinkCondition]
+    CABLE: ClassVar[LinkCondition]
+    """A cable modem."""
+    CABLE_UP: ClassVar[LinkCondition]
+    LTE: ClassVar[LinkCondition]
+    """A phone in a busy LTE network."""
+    LTE_UP: ClassVar[LinkCondition]
+    MOBILE_5G: ClassVar[LinkCondition]
+    """A phone in a 5G network below 6 GHz."""
+    MOBILE_5G_UP: ClassVar[LinkCondition]
+    STARLINK: ClassVar[LinkCondition]
+    STARLINK_UP: ClassVar[LinkCondition]
     PRESETS: ClassVar[Mapping[str, LinkCondition]]
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        latency_ms: float = 0,
+        jitter_ms: float = 0,
+        loss_pct: float = 0,
+        rate_kbit: float | None = None,
+        reorder_pct: float = 0,
+        duplicate_pct: float = 0,
+        corrupt_pct: float = 0,
+        loss_burst_pkts: float = 1,
+        queue_pkts: int | None = None,
+        *,
+        jitter_distribution: JitterDistribution | DelayTable | str = JitterDistribution.UNIFORM,
+        jitter_correlation_pct: float = 0,
+        jitter_reorders: bool = False,
+        loss_model: GilbertElliott | FourState | None = None,
+        corrupt_valid_checksum: bool = False,
+        overhead_bytes: int = 0,
+        queue_bytes: int | None = None,
+        queue_ms: float | None = None,
+        queue_discipline: QueueDiscipline | str = QueueDiscipline.DROP_TAIL,
+        ecn: bool = False,
+        mtu: int | None = None,
+        slots: Slots | None = None,
+    ) -> None:
+        """Say what packets meet; see the attributes.
+
+        Raises:
+            ConfigError: values that are none, or contradict each other; all of them are told.
+        """
+        given = locals()
+        for name in self.__slots__:
+            object.__setattr__(self, name, given[name])
         problems = Problems()
+        if not isinstance(jitter_distribution, DelayTable):
+            put(self, "jitter_distribution", JitterDistribution, jitter_distribution, problems)
+        put(self, "queue_discipline", QueueDiscipline, queue_discipline, problems)
+        self._check_numbers(problems)
+        self._check_loss(problems)
+        self._check_queue(problems)
+        problems.check()
+
+    def _check_numbers(self, problems: Problems) -> None:
         for name in ("latency_ms", "jitter_ms"):
             check_number(problems, name, getattr(self, name), 0, math.inf, "milliseconds")
-        for name in ("loss_pct", "reorder_pct", "duplicate_pct", "corrupt_pct"):
+        for name in (
+            "loss_pct",
+            "reorder_pct",
+            "duplicate_pct",
+            "corrupt_pct",
+            "jitter_correlation_pct",
+        ):
             check_number(problems, name, getattr(self, name), 0, 100, "per cent")
         check_number(problems, "loss_burst_pkts", self.loss_burst_pkts, 1, math.inf, "packets")
         if self.rate_kbit is not None and not (is_number(self.rate_kbit) and self.rate_kbit > 0):
@@ -63,9 +180,58 @@ class LinkCondition:
                 f"{self.rate_kbit!r} is not a number of kilobits per second above 0"
                 " (None is no limit, loss_pct=100 cuts the link)",
             )
-        if self.queue_pkts is not None and not (is_int(self.queue_pkts) and self.queue_pkts >= 1):
-            problems.add("queue_pkts", f"{self.queue_pkts!r} is not a whole number from 1 on")
-        problems.check()
+        if not is_int(self.overhead_bytes) or not 0 <= self.overhead_bytes <= MTU_MAX:
+            problems.add(
+                "overhead_bytes", f"{self.overhead_bytes!r} is not a number of bytes from 0 on"
+            )
+        if self.mtu is not None and not (is_int(self.mtu) and MTU_MIN <= self.mtu <= MTU_MAX):
+            problems.add(
+                "mtu", f"{self.mtu!r} is not a number of bytes from {MTU_MIN} to {MTU_MAX}"
+            )
+        for name in ("jitter_reorders", "corrupt_valid_checksum", "ecn"):
+            if not isinstance(getattr(self, name), bool):
+                problems.add(name, f"{getattr(self, name)!r} is neither True nor False")
+
+    def _check_loss(self, problems: Problems) -> None:
+        if self.loss_model is not None:
+            model: object = self.loss_model
+            if not isinstance(model, GilbertElliott | FourState):
+                problems.add(
+                    "loss_model", f"{self.loss_model!r} is no GilbertElliott(...) or FourState(...)"
+                )
+            if (self.loss_pct, self.loss_burst_pkts) != (0, 1):
+                problems.add("loss_model", "it takes the place of loss_pct and loss_burst_pkts")
+        elif not problems and self.loss_burst_pkts > 1 and self.loss_pct < 100:
+            try:
+                GilbertElliott.of_bursts(self.loss_pct, self.loss_burst_pkts)
+            except ConfigError:
+                least = self.loss_pct / (100 - self.loss_pct)
+                problems.add(
+                    "loss_burst_pkts",
+                    f"{self.loss_pct:g} per cent of loss come in bursts of {least:g} packets at"
+                    f" least, not of {self.loss_burst_pkts:g}",
+                )
+
+    def _check_queue(self, problems: Problems) -> None:
+        sizes = [
+            name
+            for name in ("queue_pkts", "queue_bytes", "queue_ms")
+            if getattr(self, name) is not None
+        ]
+        for name in sizes:
+            value: object = getattr(self, name)
+            if name == "queue_ms":
+                if not is_number(value) or value <= 0:
+                    problems.add(name, f"{value!r} is not a number of milliseconds above 0")
+            elif not is_int(value) or not 1 <= value < 2**31:
+                problems.add(name, f"{value!r} is not a whole number from 1 on")
+        if len(sizes) > 1:
+            problems.add(sizes[-1], f"give one size of the queue, not {' and '.join(sizes)}")
+        if self.ecn is True and self.queue_discipline is QueueDiscipline.DROP_TAIL:
+            problems.add("ecn", "a drop-tail queue marks nothing; queue_discipline='codel' does")
+        slots: object = self.slots
+        if not isinstance(slots, Slots | None):
+            problems.add("slots", f"{self.slots!r} is no Slots(...)")
 
     @property
     def perfect(self) -> bool:
@@ -80,6 +246,26 @@ LinkCondition.MOBILE_4G = LinkCondition(25, 8, 0.5)
 LinkCondition.MOBILE_3G = LinkCondition(100, 30, 2, 2_000)
 LinkCondition.SATELLITE = LinkCondition(40, 7, 1)
 LinkCondition.SATELLITE_GEO = LinkCondition(300, 20, 0.5, 25_000)
+
+# Medians of measurements; half of a round trip is taken for each way.
+# FCC, Measuring Broadband America, Ninth Report (FCC 20-188, appendix D), charts 1, 7, 8 and 10.
+LinkCondition.DSL = LinkCondition(18, 3, 0.2, 16_000)
+LinkCondition.DSL_UP = LinkCondition(18, 3, 0.2, 1_000)
+LinkCondition.CABLE = LinkCondition(9, 2, 0.1, 150_000)
+LinkCondition.CABLE_UP = LinkCondition(9, 4, 0.1, 12_000)
+# Huang et al., A Close Examination of Performance and Power Characteristics of 4G LTE Networks,
+# MobiSys 2012: 12.7 Mbit/s down, 5.6 Mbit/s up, round trips of 70 ms.
+LinkCondition.LTE = LinkCondition(35, 8, 0.1, 12_700)
+LinkCondition.LTE_UP = LinkCondition(35, 8, 0.1, 5_600)
+# Xu et al., Understanding Operational 5G, SIGCOMM 2020: 880 Mbit/s down, 130 Mbit/s up,
+# round trips of 22 ms.
+LinkCondition.MOBILE_5G = LinkCondition(11, 3, 0.1, 880_000)
+LinkCondition.MOBILE_5G_UP = LinkCondition(11, 3, 0.1, 130_000)
+# Michel et al., A First Look at Starlink Performance, IMC 2022: 178 Mbit/s down, 17 Mbit/s up,
+# round trips of 50 ms, from 40 to 60 for the half of them; 0.4 % lost, in bursts.
+LinkCondition.STARLINK = LinkCondition(25, 5, 0.4, 178_000, loss_burst_pkts=3)
+LinkCondition.STARLINK_UP = LinkCondition(25, 5, 0.4, 17_000, loss_burst_pkts=3)
+
 LinkCondition.PRESETS = MappingProxyType(
     {
         "lan": LinkCondition.LAN,
@@ -89,42 +275,17 @@ LinkCondition.PRESETS = MappingProxyType(
         "mobile_3g": LinkCondition.MOBILE_3G,
         "satellite": LinkCondition.SATELLITE,
         "satellite_geo": LinkCondition.SATELLITE_GEO,
+        "dsl": LinkCondition.DSL,
+        "dsl_up": LinkCondition.DSL_UP,
+        "cable": LinkCondition.CABLE,
+        "cable_up": LinkCondition.CABLE_UP,
+        "lte": LinkCondition.LTE,
+        "lte_up": LinkCondition.LTE_UP,
+        "mobile_5g": LinkCondition.MOBILE_5G,
+        "mobile_5g_up": LinkCondition.MOBILE_5G_UP,
+        "starlink": LinkCondition.STARLINK,
+        "starlink_up": LinkCondition.STARLINK_UP,
         "mobile": LinkCondition.MOBILE_4G,
+        "5g": LinkCondition.MOBILE_5G,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RegionLink:
-    """What packets meet between two regions, the same in both directions.
-
-    Attributes:
-        latency_ms: one-way delay: a round trip takes twice as long.
-        jitter_ms: how far the delay of a packet may be from `latency_ms`, either way.
-        loss_pct: share of packets that are lost.
-        rate_mbit: megabits per second; None for no limit.
-    """
-
-    latency_ms: float = 0
-    jitter_ms: float = 0
-    loss_pct: float = 0
-    rate_mbit: float | None = None
-
-    def __post_init__(self) -> None:
-        problems = Problems()
-        check_number(problems, "latency_ms", self.latency_ms, 0, math.inf, "milliseconds")
-        check_number(problems, "jitter_ms", self.jitter_ms, 0, math.inf, "milliseconds")
-        check_number(problems, "loss_pct", self.loss_pct, 0, 100, "per cent")
-        if self.rate_mbit is not None and not (is_number(self.rate_mbit) and self.rate_mbit > 0):
-            problems.add("rate_mbit", f"{self.rate_mbit!r} is not a number above 0")
-        problems.check()
-
-    @classmethod
-    def good(cls, latency_ms: float) -> RegionLink:
-        """A link that only takes time."""
-        return cls(latency_ms)
-
-    @classmethod
-    def degraded(cls, latency_ms: float) -> RegionLink:
-        """A link with a tenth of its latency as jitter, that loses one packet in 200."""
-        return cls(latency_ms, jitter_ms=latency_ms / 10, loss_pct=0.5)

@@ -15,8 +15,11 @@ from patchbay.topology.toml.description import Description, Place
 from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
 from patchbay.topology.toml.writing import Value, key, table
 from patchbay.values import (
+    DelayTable,
     Firewall,
     FirewallConfig,
+    FourState,
+    GilbertElliott,
     IfaceConfig,
     IpSupport,
     Ipv6Provisioning,
@@ -26,6 +29,11 @@ from patchbay.values import (
     NatTimeouts,
     NatV6Mode,
     PortPolicy,
+    Slots,
+)
+
+_Table = (
+    LinkCondition | NatConfig | NatTimeouts | FirewallConfig | GilbertElliott | FourState | Slots
 )
 
 
@@ -232,22 +240,21 @@ def _firewall(firewall: Firewall | FirewallConfig) -> Value:
     return _fields(firewall, FirewallConfig())
 
 
-def _fields(
-    of: LinkCondition | NatConfig | NatTimeouts | FirewallConfig,
-    default: LinkCondition | NatConfig | NatTimeouts | FirewallConfig,
-) -> Mapping[str, Value]:
-    """The fields of a dataclass that are not as they are by default."""
+def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
+    """The fields of a dataclass that are not as they are by default, or None."""
     found: dict[str, Value] = {}
     for each in fields(of):
         value = getattr(of, each.name)
-        if value == getattr(default, each.name):
+        if value == (each.default if default is None else getattr(default, each.name)):
             continue
         if isinstance(value, Enum):
             found[kebab(each.name)] = kebab(value)
         elif isinstance(value, PortPolicy):
             found[kebab(each.name)] = list(value.ports or ())
-        elif isinstance(value, NatTimeouts):
-            found[kebab(each.name)] = _fields(value, NatTimeouts())
+        elif isinstance(value, DelayTable):
+            found[kebab(each.name)] = list(value.deviations)
+        elif isinstance(value, NatTimeouts | GilbertElliott | FourState | Slots):
+            found[kebab(each.name)] = _fields(value)
         else:
             found[kebab(each.name)] = list(value) if isinstance(value, tuple) else value
     return found

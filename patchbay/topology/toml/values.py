@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Protocol, TypeVar
 
 from patchbay.errors import ConfigError, Problem, Problems, nearest
 from patchbay.topology.toml.keys import kebab
 from patchbay.values import (
+    DelayTable,
     Firewall,
     FirewallConfig,
+    FourState,
+    GilbertElliott,
     IpSupport,
     Ipv6Provisioning,
+    JitterDistribution,
     LinkCondition,
     Nat,
     NatConfig,
@@ -21,7 +25,9 @@ from patchbay.values import (
     NatTimeouts,
     NatV6Mode,
     PortPolicy,
+    QueueDiscipline,
     RouterPreset,
+    Slots,
     parse,
     parse_mac,
 )
@@ -106,7 +112,7 @@ def condition(value: object) -> LinkCondition:
     """Read a link condition: the name of a preset, or a table of its fields."""
     if not isinstance(value, dict):
         return _named(LinkCondition, value)
-    return _made(LinkCondition, value, dict.fromkeys(LinkCondition.__slots__, _as_is))
+    return _made(LinkCondition, value, _CONDITION_FIELDS)
 
 
 def nat(value: object) -> Nat | NatConfig:
@@ -185,11 +191,46 @@ def _filtering(value: object) -> NatFiltering:
 
 
 def _timeouts(value: object) -> NatTimeouts:
+    return _numbers(NatTimeouts, NatTimeouts.__slots__, value)
+
+
+def _distribution(value: object) -> JitterDistribution | DelayTable:
+    return DelayTable(value) if isinstance(value, list) else _named(JitterDistribution, value)
+
+
+def _loss_model(value: object) -> GilbertElliott | FourState:
+    """A model by its fields: one with transitions between numbered states is of four states."""
+    if any(canonical(name) in FourState.__slots__ for name in _entries(value)):
+        return _numbers(FourState, FourState.__slots__, value)
+    return _numbers(GilbertElliott, GilbertElliott.__slots__, value)
+
+
+def _discipline(value: object) -> QueueDiscipline:
+    return _named(QueueDiscipline, value)
+
+
+def _slots(value: object) -> Slots:
+    return _numbers(Slots, Slots.__slots__, value)
+
+
+def _entries(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise _fail(f"{value!r} is not a table")
-    return _made(NatTimeouts, value, dict.fromkeys(NatTimeouts.__slots__, _as_is))
+    return value
 
 
+def _numbers(kind: type[_T], names: Iterable[str], value: object) -> _T:
+    """Make a dataclass whose fields are numbers of a table."""
+    return _made(kind, _entries(value), dict.fromkeys(names, _as_is))
+
+
+_CONDITION_FIELDS: Mapping[str, Parser] = {
+    **dict.fromkeys(LinkCondition.__slots__, _as_is),
+    "jitter_distribution": _distribution,
+    "loss_model": _loss_model,
+    "queue_discipline": _discipline,
+    "slots": _slots,
+}
 _NAT_FIELDS: Mapping[str, Parser] = {
     "mapping": _mapping,
     "filtering": _filtering,

@@ -1,0 +1,24 @@
+"""What one direction of one cable does to packets: what an engine is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from patchbay.values import FlowMatch, LinkCondition
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """One direction of a cable.
+
+    Attributes:
+        name: what the cable is called, in events and in what random choices are drawn from.
+        seed: the lab's.
+        condition: what packets meet that match no flow.
+        flows: what packets of a flow meet; the first that matches holds.
+    """
+
+    name: str
+    seed: int
+    condition: LinkCondition
+    flows: tuple[tuple[FlowMatch, LinkCondition], ...] = ()
