@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import NoReturn, Protocol, TypeAlias, cast
 
 from actors import linux
@@ -111,12 +112,14 @@ class Supervisor:
     def start_nodes(self, specs: Iterable[NodeSpec]) -> None:
         """Fork an actor for each; `wait_ready` tells when they serve.
 
+        The first are forked before the last are asked for, so that they start meanwhile.
+
         Raises:
             PatchbayError: this host allows no more processes; those before it have been forked.
         """
-        waiting = [self._child(spec) for spec in specs]
-        for first in range(0, len(waiting), LITTER):
-            self._fork(waiting[first : first + LITTER])
+        rest = iter(specs)
+        while litter := [self._child(spec) for spec in islice(rest, LITTER)]:
+            self._fork(litter)
 
     def _child(self, spec: NodeSpec) -> Child:
         if "utsns" in self.lacks:

@@ -8,7 +8,7 @@ asked.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from ipaddress import ip_interface
 from typing import Any, cast
@@ -308,11 +308,11 @@ class LabDirector:
         given_up = [step for step in plan if isinstance(step, RemoveNode)]
         rest = [step for step in plan if not isinstance(step, (AddNode, RemoveNode))]
         new = [step.node for step in made]
-        self._kernel.apply_all(made)
+        added: list[str] = []
         try:
             self._write_names(before, after)
-            # actors start on one core while the rest is wired on the other
-            self._supervisor.start_nodes(self._spec(name, after) for name in new)
+            # actors start on one core while the rest is made and wired on the other
+            self._supervisor.start_nodes(self._made(made, after, added))
             self._kernel.apply_all(rest)
             try:
                 self._supervisor.wait_ready(new)
@@ -320,14 +320,23 @@ class LabDirector:
                 self._kernel.apply_all(_inverse(rest))
                 raise
         except BaseException:
-            self._supervisor.stop_nodes(new)
+            self._supervisor.stop_nodes(added)
             if before is not None:
                 self._write_names(after, before)
-            self._kernel.apply_all([RemoveNode(node=name) for name in reversed(new)])
+            self._kernel.apply_all([RemoveNode(node=name) for name in reversed(added)])
             raise
         if given_up:
             self._supervisor.stop_nodes([step.node for step in given_up])
             self._kernel.apply_all(given_up)
+
+    def _made(
+        self, wanted: Iterable[AddNode], topology: Topology, added: list[str]
+    ) -> Iterator[NodeSpec]:
+        """Make the namespaces of nodes, each when its actor is asked for; `added` says which."""
+        for step in wanted:
+            self._kernel.apply(step)
+            added.append(step.node)
+            yield self._spec(step.node, topology)
 
     def _spec(self, name: str, topology: Topology) -> NodeSpec:
         own = f"hosts.{name}" if name in topology.node_names else "hosts"

@@ -292,8 +292,7 @@ class Kernel:
     def _set_first_sysctls(self, step: AddNode) -> None:
         """Set those that a new namespace of this host does not have anyhow.
 
-        All new namespaces of a host are alike, and a file of /proc/sys/net takes the longer to
-        find the more namespaces there are.
+        All new namespaces of a host are alike.
         """
         for key, _ in step.sysctls:
             if key not in self._first_values:
@@ -301,6 +300,7 @@ class Kernel:
         for key, value in step.sysctls:
             if self._first_values[key] != value:
                 self._set_sysctl(step.node, key, value)
+        self._node(step.node).release_sysctls()
 
     def _set_sysctl(self, node: str, key: str, value: str) -> None:
         if reason := self._node(node).write_sysctl(key, value):

@@ -9,8 +9,8 @@ from fcntl import ioctl
 from struct import Struct
 
 from actors.linux import CLONE_NEWNET, setns, unshare
-from patchbay.wiring import sysctl
 from patchbay.wiring.connection import NETLINK_ROUTE, Connection
+from patchbay.wiring.sysctl import Sysctls
 
 _SIOCGIFINDEX = 0x8933
 _SIOCGSKNS = 0x894C
@@ -28,6 +28,7 @@ class Namespace:
         self.descriptor = descriptor
         self._enter = enter
         self._connections: dict[int, Connection] = {}
+        self._sysctls = Sysctls()
 
     def connection(self, protocol: int) -> Connection:
         """The connection of a netlink protocol, opened if it is not yet."""
@@ -61,13 +62,18 @@ class Namespace:
             OSError: it is there and refuses the value.
         """
         self._enter(self.descriptor)
-        return sysctl.write(key, value)
+        return self._sysctls.write(key, value)
+
+    def release_sysctls(self) -> None:
+        """Keep nothing open for more sysctls: few namespaces need any after their first ones."""
+        self._sysctls.close()
 
     def close(self) -> None:
         """Close everything; the kernel ends the namespace once nobody else holds it either."""
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
+        self._sysctls.close()
         os.close(self.descriptor)
 
 

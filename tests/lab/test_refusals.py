@@ -184,10 +184,14 @@ def _director_whose_nodes_die():
 
     def state():
         kernel = director._kernel
-        kinds = (kernel.addresses, kernel.routes, kernel.rules, kernel.neighbours)
         return {
-            node: [{(link.name, link.mac, link.mtu) for link in kernel.links(node)}]
-            + [{repr(each) for each in kind(node)} for kind in kinds]
+            node: [  # without what comes and goes by itself
+                {(link.name, link.mac, link.mtu) for link in kernel.links(node)},
+                {(each.interface, each.address) for each in kernel.addresses(node)},
+                {repr(e) for e in kernel.routes(node) if not e.destination.is_link_local},
+                {repr(each) for each in kernel.rules(node)},
+                {repr(each) for each in kernel.neighbours(node) if each.permanent},
+            ]
             for node in sorted(kernel.nodes)
         }
 
