@@ -253,6 +253,12 @@ class LabDirector:
         self._log.add("firewall_changed", router=node, firewall=firewall)
         return None
 
+    def on_set_block_icmp_frag_needed(self, node: str, block: bool) -> Plain:
+        """Set whether path MTU discovery ends at a router."""
+        self._change(edit.set_block_icmp_frag_needed(self._topology, node, block))
+        self._log.add("pmtu_black_hole_changed", router=node, block=block)
+        return None
+
     def on_set_downlink(self, node: str, condition: Plain) -> Plain:
         """Set what packets from a router to its LAN meet."""
         value = from_plain(_CONDITION, condition)

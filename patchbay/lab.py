@@ -183,6 +183,7 @@ class Lab(Described):
         nat_v6: NatV6Mode | str | None = None,
         ip_support: IpSupport | str | None = None,
         firewall: Firewall | FirewallConfig | str | None = None,
+        block_icmp_frag_needed: bool = False,
         downlink: LinkCondition | str | None = None,
         downstream: IPv4Network | str | None = None,
         downstream6: IPv6Network | str | None = None,
@@ -200,6 +201,8 @@ class Lab(Described):
             nat_v6: how it translates IPv6 addresses; not at all if not given.
             ip_support: which versions of IP it has; both if not given.
             firewall: what it lets through; everything if not given.
+            block_icmp_frag_needed: whether it is a black hole for path MTU discovery: nobody learns
+                from it, or through it, that packets are too long.
             downlink: what packets to the hosts of its LAN meet.
             downstream: IPv4 subnet of its LAN, such as `"10.64.0.0/18"`; the next free /24 if not
                 given.
@@ -218,6 +221,7 @@ class Lab(Described):
             nat_v6=nat_v6,
             ip_support=ip_support,
             firewall=firewall,
+            block_icmp_frag_needed=block_icmp_frag_needed,
             downlink=downlink,
             downstream=downstream,
             downstream6=downstream6,

@@ -306,6 +306,11 @@ class Router(LabNode):
         """What it lets through."""
         return self._model().firewall
 
+    @property
+    def block_icmp_frag_needed(self) -> bool:
+        """Whether path MTU discovery ends here; its firewall can end it as well."""
+        return self._model().block_icmp_frag_needed
+
     # -- what can be done to it
 
     def set_nat(self, nat: Nat | NatConfig | str, *, flush: bool = False) -> None:
@@ -336,6 +341,14 @@ class Router(LabNode):
         """Set what it lets through, in one transaction."""
         value = to_plain(parse_firewall(firewall))
         self._lab.request("set_firewall", node=self._name, firewall=value)
+
+    def set_block_icmp_frag_needed(self, block: bool = True) -> None:
+        """Make it a black hole for path MTU discovery, or end that.
+
+        Nobody learns from it, or through it, that packets are too long: "fragmentation needed" of
+        ICMP and "packet too big" of ICMPv6 are dropped, those about its own MTU too.
+        """
+        self._lab.request("set_block_icmp_frag_needed", node=self._name, block=bool(block))
 
     def set_downlink_condition(self, condition: LinkCondition | str | None) -> None:
         """Set what packets from it to the hosts of its LAN meet; None for nothing."""

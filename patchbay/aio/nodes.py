@@ -288,12 +288,14 @@ class AsyncRouter(AsyncNode[Router]):
     nat_v6 = _told(lambda router: router.nat_v6)
     ip_support = _told(lambda router: router.ip_support)
     firewall = _told(lambda router: router.firewall)
+    block_icmp_frag_needed = _told(lambda router: router.block_icmp_frag_needed)
 
     set_nat = awaited(Router.set_nat)
     set_nat_v6 = awaited(Router.set_nat_v6)
     flush_nat = awaited(Router.flush_nat)
     nat_table = awaited(Router.nat_table)
     set_firewall = awaited(Router.set_firewall)
+    set_block_icmp_frag_needed = awaited(Router.set_block_icmp_frag_needed)
     set_downlink_condition = awaited(Router.set_downlink_condition)
     ruleset = awaited(Router.ruleset)
 

@@ -21,7 +21,7 @@ from patchbay.rules.expressions import (
     mask,
 )
 from patchbay.rules.fields import FLAG_FIELDS, LAYOUTS, SIZE, bounds, flags, words
-from patchbay.rules.model import Branch, Chain, Match, Member, Rule, Set, Table
+from patchbay.rules.model import Branch, Chain, Change, Match, Member, Rule, Set, Table
 from patchbay.rules.statements import encoded
 from patchbay.rules.words import Family, Field, Hook, L4Proto, NfProto, Verdict
 from patchbay.wiring.netlink import (
@@ -165,6 +165,8 @@ class _Encoder:
         known: set[NfProto | L4Proto] = set()
         for match in rule.matches:
             if isinstance(match, Member):
+                for field in match.fields:
+                    expressions += self._implied(field, known)
                 expressions += load_joined(match.fields)
                 expressions.append(_membership(match))
                 continue
@@ -177,6 +179,9 @@ class _Encoder:
             else:
                 expressions += _comparison(match)
         for statement in rule.statements:
+            if isinstance(statement, Change) and isinstance(statement.key, tuple):
+                for field in statement.key:
+                    expressions += self._implied(field, known)
             expressions += encoded(statement)
         body = text(1, self.table.name) + text(2, chain.name)
         body += nested(4, *(attribute(_ELEMENT | 0x8000, one) for one in expressions))

@@ -45,9 +45,16 @@ def load(field: Field, register: int = FIRST) -> bytes:
             way = () if layout.direction is None else (u8(3, layout.direction),)
             return expression("ct", be32(1, register), be32(2, layout.place), *way)
         case Source.FIB:
-            of_destination = 2
             return expression(
-                "fib", be32(1, register), be32(2, layout.place), be32(3, of_destination)
+                "fib", be32(1, register), be32(2, layout.place), be32(3, layout.look_up)
+            )
+        case Source.EXTENSION_HEADER:
+            return expression(
+                "exthdr",
+                be32(1, register),
+                u8(2, layout.header),
+                be32(3, layout.place),
+                be32(4, layout.length),
             )
         case Source.PAYLOAD_NETWORK | Source.PAYLOAD_TRANSPORT:
             base = 1 if layout.source is Source.PAYLOAD_NETWORK else 2

@@ -19,11 +19,13 @@ class Source(Enum):
     PAYLOAD_TRANSPORT = "payload, transport header"
     CONNTRACK = "ct"
     FIB = "fib"
+    EXTENSION_HEADER = "exthdr"
 
 
 class DataType(IntEnum):
     """What nft calls the type of a field; sets carry it, so that nft can print them."""
 
+    INTEGER = 4
     NF_PROTO = 2
     IPV4_ADDR = 7
     IPV6_ADDR = 8
@@ -36,6 +38,8 @@ class DataType(IntEnum):
     CT_DIR = 27
     CT_STATUS = 28
     ICMPV6_TYPE = 29
+    BOOLEAN = 32
+    ICMP_CODE = 33
     FIB_ADDR = 38
     IFNAME = 41
 
@@ -54,6 +58,10 @@ class Layout:
     needs_transport: L4Proto | None = None
     direction: CtDirection | None = None
     """Which direction of a connection it is of, where that makes a difference."""
+    look_up: int = 0
+    """What the routing table is asked for, in bits."""
+    header: int = 0
+    """Number of the extension header that it is in."""
 
     @property
     def network_order(self) -> bool:
@@ -68,6 +76,7 @@ _T = Source.PAYLOAD_TRANSPORT
 _N = Source.PAYLOAD_NETWORK
 _C = Source.CONNTRACK
 _ORIGINAL = CtDirection.ORIGINAL
+_SOURCE, _DESTINATION, _INTERFACE, _WHETHER_THERE = 0x01, 0x02, 0x08, 0x20
 
 LAYOUTS: dict[Field, Layout] = {
     Field.IIFNAME: Layout(Source.META, 6, 16, DataType.IFNAME),
@@ -86,6 +95,7 @@ LAYOUTS: dict[Field, Layout] = {
     Field.UDP_SPORT: Layout(_T, 0, 2, DataType.INET_SERVICE, None, L4Proto.UDP),
     Field.UDP_DPORT: Layout(_T, 2, 2, DataType.INET_SERVICE, None, L4Proto.UDP),
     Field.ICMP_TYPE: Layout(_T, 0, 1, DataType.ICMP_TYPE, None, L4Proto.ICMP),
+    Field.ICMP_CODE: Layout(_T, 1, 1, DataType.ICMP_CODE, None, L4Proto.ICMP),
     Field.ICMPV6_TYPE: Layout(_T, 0, 1, DataType.ICMPV6_TYPE, None, L4Proto.ICMPV6),
     Field.CT_STATE: Layout(_C, 0, 4, DataType.CT_STATE),
     Field.CT_DIRECTION: Layout(_C, 1, 1, DataType.CT_DIR),
@@ -95,7 +105,11 @@ LAYOUTS: dict[Field, Layout] = {
     Field.CT_ORIGINAL_DADDR: Layout(_C, 20, 4, DataType.IPV4_ADDR, direction=_ORIGINAL),
     Field.CT_ORIGINAL_SPORT: Layout(_C, 11, 2, DataType.INET_SERVICE, direction=_ORIGINAL),
     Field.CT_ORIGINAL_DPORT: Layout(_C, 12, 2, DataType.INET_SERVICE, direction=_ORIGINAL),
-    Field.FIB_DADDR_TYPE: Layout(Source.FIB, 3, 4, DataType.FIB_ADDR),
+    Field.FIB_DADDR_TYPE: Layout(Source.FIB, 3, 4, DataType.FIB_ADDR, look_up=_DESTINATION),
+    Field.FIB_SADDR_IIF: Layout(
+        Source.FIB, 1, 4, DataType.BOOLEAN, look_up=_SOURCE | _INTERFACE | _WHETHER_THERE
+    ),
+    Field.RT_TYPE: Layout(Source.EXTENSION_HEADER, 2, 1, DataType.INTEGER, NfProto.IPV6, header=43),
 }
 
 FLAG_FIELDS = frozenset({Field.CT_STATE, Field.CT_STATUS, Field.TCP_FLAGS})

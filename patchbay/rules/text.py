@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum, IntFlag
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 
 from patchbay.rules.fields import FLAG_FIELDS, LAYOUTS, SIZE, DataType, bounds, flags
 from patchbay.rules.model import (
@@ -45,6 +45,7 @@ _FLAG_TYPES: dict[Field, type[CtState | CtStatus | TcpFlag]] = {
 _TYPES = {
     DataType.INET_PROTO: "inet_proto",
     DataType.IPV4_ADDR: "ipv4_addr",
+    DataType.IPV6_ADDR: "ipv6_addr",
     DataType.INET_SERVICE: "inet_service",
     DataType.MARK: "mark",
 }
@@ -151,8 +152,17 @@ def _value(value: Value | Field) -> str:
             return f'"{value}"'
         case Range(first=first, last=last):
             return f"{first}-{last}"
+        case IPv6Address():
+            return _address6(value)
+        case IPv6Network():
+            return f"{_address6(value.network_address)}/{value.prefixlen}"
         case _:
             return str(value)
+
+
+def _address6(address: IPv6Address) -> str:
+    """An address as the C library prints it, and not every Python does."""
+    return str(address) if address.ipv4_mapped is None else f"::ffff:{address.ipv4_mapped}"
 
 
 def _name(value: IntEnum | IntFlag) -> str:

@@ -69,6 +69,7 @@ class Field(Enum):
     UDP_SPORT = "udp sport"
     UDP_DPORT = "udp dport"
     ICMP_TYPE = "icmp type"
+    ICMP_CODE = "icmp code"
     ICMPV6_TYPE = "icmpv6 type"
     CT_STATE = "ct state"
     CT_STATUS = "ct status"
@@ -80,6 +81,10 @@ class Field(Enum):
     CT_ORIGINAL_SPORT = "ct original proto-src"
     CT_ORIGINAL_DPORT = "ct original proto-dst"
     FIB_DADDR_TYPE = "fib daddr type"
+    FIB_SADDR_IIF = "fib saddr . iif oif"
+    """Whether the way back to the source leads out of the interface that the packet came in by."""
+    RT_TYPE = "rt type"
+    """Type of an IPv6 routing header; a packet without one matches nothing."""
 
 
 class NfProto(IntEnum):
@@ -95,8 +100,11 @@ class L4Proto(IntEnum):
     ICMP = 1
     TCP = 6
     UDP = 17
+    ESP = 50
+    AH = 51
     ICMPV6 = 58
     SCTP = 132
+    HIP = 139
 
 
 class CtState(IntFlag):
@@ -168,6 +176,20 @@ class Icmpv6Type(IntEnum):
     ND_NEIGHBOR_ADVERT = 136
     ND_REDIRECT = 137
     MLD2_LISTENER_REPORT = 143
+
+
+class IcmpCode(IntEnum):
+    """Values of `Field.ICMP_CODE` (RFC 792)."""
+
+    FRAG_NEEDED = 4
+    """Of `IcmpType.DESTINATION_UNREACHABLE`."""
+
+
+class Presence(IntEnum):
+    """Values of `Field.FIB_SADDR_IIF`."""
+
+    MISSING = 0
+    EXISTS = 1
 
 
 class AddressType(IntEnum):

@@ -129,6 +129,7 @@ class Draft:
             nat_v6=nat_v6,
             ip_support=support,
             firewall=firewall,
+            block_icmp_frag_needed=request.block_icmp_frag_needed,
             downstream=downstream,
             downstream6=downstream6,
             mtu=request.mtu,

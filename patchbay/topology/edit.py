@@ -267,6 +267,12 @@ def set_firewall(topology: Topology, router: str, firewall: Firewall | FirewallC
     return _with_node(topology, replace(owner, firewall=firewall))
 
 
+def set_block_icmp_frag_needed(topology: Topology, router: str, block: bool) -> Topology:
+    """Set whether path MTU discovery ends at a router."""
+    owner = find_router(topology, router)
+    return _with_node(topology, replace(owner, block_icmp_frag_needed=block))
+
+
 def set_downlink(topology: Topology, router: str, condition: LinkCondition | None) -> Topology:
     """Set what packets from a router to each host of its LAN meet."""
     owner, problems = find_router(topology, router), Problems()

@@ -84,7 +84,9 @@ def router_facts(facts: Facts, topology: Topology, router: Router) -> None:
     tables: tuple[Table, ...] = ()
     if uplink.address is not None and router.nat is not Nat.NONE:
         tables += nat_rules.tables(router.nat, wan=UPLINK, address=uplink.address.ip)
-    tables += firewall_rules.tables(router.firewall, wan=UPLINK)
+    tables += firewall_rules.tables(
+        router.firewall, wan=UPLINK, block_icmp_frag_needed=router.block_icmp_frag_needed
+    )
     if tables:
         facts.tables[name] = tables
 

@@ -72,6 +72,8 @@ class Router:
     nat_v6: NatV6Mode = NatV6Mode.NONE
     ip_support: IpSupport = IpSupport.DUAL_STACK
     firewall: Firewall | FirewallConfig = Firewall.NONE
+    block_icmp_frag_needed: bool = False
+    """Whether path MTU discovery ends here."""
     downstream: IPv4Network | None = None
     """Subnet of its LAN; the router is the first host in it. None without IPv4."""
     downstream6: IPv6Network | None = None

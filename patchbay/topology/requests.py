@@ -42,6 +42,7 @@ class RouterRequest:
     nat_v6: NatV6Mode | None = None
     ip_support: IpSupport | None = None
     firewall: Firewall | FirewallConfig | None = None
+    block_icmp_frag_needed: bool = False
     downlink: LinkCondition | None = None
     downstream: IPv4Network | None = None
     downstream6: IPv6Network | None = None
@@ -72,6 +73,7 @@ def router_request(
     nat_v6: NatV6Mode | str | None = None,
     ip_support: IpSupport | str | None = None,
     firewall: Firewall | FirewallConfig | str | None = None,
+    block_icmp_frag_needed: bool = False,
     downlink: LinkCondition | str | None = None,
     downstream: IPv4Network | str | None = None,
     downstream6: IPv6Network | str | None = None,
@@ -112,6 +114,7 @@ def router_request(
         nat_v6=read(NatV6Mode, nat_v6, "nat_v6"),
         ip_support=read(IpSupport, ip_support, "ip_support"),
         firewall=parsed_firewall,
+        block_icmp_frag_needed=bool(block_icmp_frag_needed),
         downlink=read(LinkCondition, downlink, "downlink"),
         downstream=read(IPv4Network, downstream, "downstream"),
         downstream6=read(IPv6Network, downstream6, "downstream6"),

@@ -6,6 +6,7 @@ switching it resets some of them.
 
 from __future__ import annotations
 
+from patchbay.rules import firewall as firewall_rules
 from patchbay.rules import nat as nat_rules
 from patchbay.topology.model import Router
 from patchbay.values import Nat
@@ -93,10 +94,13 @@ def forwarder(*, dad: bool) -> Sysctls:
 
 def router(node: Router, *, dad: bool) -> Sysctls:
     """The settings of a router; what connection tracking remembers is stated where it is used."""
-    tracked = () if node.nat is Nat.NONE else nat_rules.sysctls(node.nat)
+    if node.nat is Nat.NONE:
+        tracked = firewall_rules.sysctls(node.firewall)
+    else:
+        tracked = nat_rules.sysctls(node.nat)
     return (*forwarder(dad=dad), *tracked)
 
 
 def default(key: str) -> str:
-    """Return what the kernel has for a setting that only routers with NAT state."""
+    """Return what the kernel has for a setting that only routers with NAT or a firewall state."""
     return dict(nat_rules.sysctls(Nat.NONE))[key]

@@ -6,7 +6,16 @@ Wherever one of them is asked for, its lower-case name does as well: `"home"`, `
 """
 
 from patchbay.values.delay import DelayTable, JitterDistribution, Slots
-from patchbay.values.firewall import Firewall, FirewallConfig, PortPolicy, parse_firewall
+from patchbay.values.firewall import Firewall, FirewallConfig, parse_firewall
+from patchbay.values.firewall_rule import (
+    FirewallAction,
+    FirewallDirection,
+    FirewallProtocol,
+    FirewallRule,
+    Network,
+    PortPolicy,
+    Ports,
+)
 from patchbay.values.flow import FlowMatch
 from patchbay.values.iface import IfaceConfig, Named, name_of
 from patchbay.values.link import LinkCondition, QueueDiscipline
@@ -37,7 +46,11 @@ __all__ = [
     "MTU_MAX",
     "DelayTable",
     "Firewall",
+    "FirewallAction",
     "FirewallConfig",
+    "FirewallDirection",
+    "FirewallProtocol",
+    "FirewallRule",
     "FlowMatch",
     "FourState",
     "GilbertElliott",
@@ -53,7 +66,9 @@ __all__ = [
     "NatMapping",
     "NatTimeouts",
     "NatV6Mode",
+    "Network",
     "PortPolicy",
+    "Ports",
     "QueueDiscipline",
     "RegionLink",
     "RouterPreset",

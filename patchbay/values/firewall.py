@@ -2,61 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
 
 from patchbay.errors import Problems
-from patchbay.values.parsing import NamedEnum, is_port, parse
+from patchbay.values.firewall_rule import FirewallAction, FirewallRule, PortPolicy
+from patchbay.values.nat import NatFiltering
+from patchbay.values.parsing import NamedEnum, parse, put
 
 
-@dataclass(frozen=True, slots=True)
-class PortPolicy:
-    """To which destination ports traffic may leave a LAN.
-
-    Attributes:
-        ports: the ports that are allowed; None for all, empty for none.
-    """
-
-    ports: tuple[int, ...] | None = None
-
-    ALLOW_ALL: ClassVar[PortPolicy]
-    BLOCK_ALL: ClassVar[PortPolicy]
-
-    def __post_init__(self) -> None:
-        if self.ports is None:
-            return
-        problems = Problems()
-        for port in self.ports:
-            if not is_port(port):
-                problems.add("ports", f"{port!r} is not a port from 1 to 65535")
-        problems.check()
-        object.__setattr__(self, "ports", tuple(sorted(set(self.ports))))
-
-    @classmethod
-    def allow(cls, *ports: int) -> PortPolicy:
-        """Allow these ports only."""
-        return cls(ports)
-
-
-PortPolicy.ALLOW_ALL = PortPolicy()
-PortPolicy.BLOCK_ALL = PortPolicy(())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False)
 class FirewallConfig:
-    """A router's firewall, spelled out; ICMP is never kept from leaving.
+    """A router's firewall, spelled out. It is about packets between the uplink and the LAN, and
+    from the uplink to the router itself; the LAN always reaches its router.
+
+    Rules come first, in their order: the first that matches decides. What none of them matches,
+    the other fields decide about.
 
     Attributes:
-        block_inbound: drop what comes from the uplink and belongs to no flow of the LAN's making.
+        block_inbound: refuse what comes from the uplink and belongs to no flow of the LAN's making.
+            What a NAT sends on to the owner of a port, or to where a port is forwarded, passes.
         outbound_tcp: TCP ports that the LAN may connect to.
         outbound_udp: UDP ports that the LAN may send to.
+        outbound_icmp: whether the LAN may send ICMP queries, such as echo requests.
+        rules: exceptions from all this.
+        refuse: what is done to packets that the fields above keep out: `drop` or `reject`.
+        stateful: whether packets of flows that were let through pass in both directions; if not,
+            every packet is decided about by itself.
+        filtering: with `block_inbound`, who may send to a port of the LAN that has sent to the
+            uplink, TCP and UDP: anybody, the addresses it sent to, or only the ports as well.
+        allow_ipsec: with `block_inbound`, let in what makes virtual private networks unasked: AH,
+            ESP, HIP, and IKE, which is UDP to port 500 (RFC 6092 REC-21 to REC-26).
+        block_spoofed: drop packets, in both directions, whose source is not where they come from
+            (RFC 6092 REC-5 and REC-6, RFC 2827), IPv6 addresses that no packet may have (REC-3),
+            and routing headers of type 0 (REC-4).
+        block_icmp_frag_needed: drop what path MTU discovery lives by, "fragmentation needed" of
+            ICMP and "packet too big" of ICMPv6, passing or of the router's own making.
     """
 
-    block_inbound: bool = False
-    outbound_tcp: PortPolicy = PortPolicy.ALLOW_ALL
-    outbound_udp: PortPolicy = PortPolicy.ALLOW_ALL
+    block_inbound: bool
+    outbound_tcp: PortPolicy
+    outbound_udp: PortPolicy
+    outbound_icmp: bool
+    rules: tuple[FirewallRule, ...]
+    refuse: FirewallAction
+    stateful: bool
+    filtering: NatFiltering
+    allow_ipsec: bool
+    block_spoofed: bool
+    block_icmp_frag_needed: bool
+
+    def __init__(
+        self,
+        *,
+        block_inbound: bool = False,
+        outbound_tcp: PortPolicy = PortPolicy.ALLOW_ALL,
+        outbound_udp: PortPolicy = PortPolicy.ALLOW_ALL,
+        outbound_icmp: bool = True,
+        rules: Iterable[FirewallRule] = (),
+        refuse: FirewallAction | str = FirewallAction.DROP,
+        stateful: bool = True,
+        filtering: NatFiltering | str = NatFiltering.ADDRESS_AND_PORT_DEPENDENT,
+        allow_ipsec: bool = False,
+        block_spoofed: bool = False,
+        block_icmp_frag_needed: bool = False,
+    ) -> None:
+        problems = Problems()
+        flags = {
+            "block_inbound": block_inbound,
+            "outbound_icmp": outbound_icmp,
+            "stateful": stateful,
+            "allow_ipsec": allow_ipsec,
+            "block_spoofed": block_spoofed,
+            "block_icmp_frag_needed": block_icmp_frag_needed,
+        }
+        for name, flag in flags.items():
+            object.__setattr__(self, name, bool(flag))
+        for name, policy in (("outbound_tcp", outbound_tcp), ("outbound_udp", outbound_udp)):
+            given: object = policy
+            if not isinstance(given, PortPolicy):
+                problems.add(name, f"{given!r} is not a PortPolicy, such as PortPolicy.allow(80)")
+            object.__setattr__(self, name, policy)
+        object.__setattr__(self, "rules", tuple(rules))
+        for number, rule in enumerate(self.rules):
+            each: object = rule
+            if not isinstance(each, FirewallRule):
+                problems.add(f"rules[{number}]", f"{each!r} is not a FirewallRule")
+        put(self, "refuse", FirewallAction, refuse, problems)
+        put(self, "filtering", NatFiltering, filtering, problems)
+        if self.refuse is FirewallAction.ACCEPT:
+            problems.add("refuse", "'accept' refuses nothing; it is 'drop' or 'reject'")
+        if not self.stateful and self.filtering is not _STRICT:
+            problems.add("filtering", "who may answer is only known to a firewall with state")
+        problems.check()
+
+
+_STRICT = NatFiltering.ADDRESS_AND_PORT_DEPENDENT
 
 
 class Firewall(NamedEnum):
@@ -64,6 +106,7 @@ class Firewall(NamedEnum):
 
     NONE = "none"
     BLOCK_INBOUND = "block_inbound"
+    """As RFC 6092 recommends for the routers of homes."""
     CORPORATE = "corporate"
     CAPTIVE_PORTAL = "captive_portal"
 
@@ -76,14 +119,20 @@ class Firewall(NamedEnum):
 _FIREWALLS: Mapping[Firewall, FirewallConfig | None] = MappingProxyType(
     {
         Firewall.NONE: None,
-        Firewall.BLOCK_INBOUND: FirewallConfig(block_inbound=True),
+        Firewall.BLOCK_INBOUND: FirewallConfig(
+            block_inbound=True,
+            filtering=NatFiltering.ENDPOINT_INDEPENDENT,  # RFC 6092 REC-11, REC-17, REC-33
+            allow_ipsec=True,
+            block_spoofed=True,
+        ),
         Firewall.CORPORATE: FirewallConfig(
             block_inbound=True,
             outbound_tcp=PortPolicy.allow(80, 443),
             outbound_udp=PortPolicy.allow(53),
+            block_spoofed=True,
         ),
         Firewall.CAPTIVE_PORTAL: FirewallConfig(
-            block_inbound=True, outbound_udp=PortPolicy.allow(53)
+            block_inbound=True, outbound_udp=PortPolicy.allow(53), block_spoofed=True
         ),
     }
 )

@@ -132,6 +132,8 @@ def test_timeouts_are_those_of_the_preset(net):
     ):
         assert home.call(_sysctl, f"netfilter/nf_conntrack_{name}") == seconds
     home.set_nat("none")
+    assert home.call(_sysctl, "netfilter/nf_conntrack_tcp_timeout_established") == 7440
+    home.set_firewall("none")
     assert home.call(_sysctl, "netfilter/nf_conntrack_udp_timeout_stream") == 120
 
 

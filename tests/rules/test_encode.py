@@ -59,7 +59,7 @@ def test_a_match_without_values_and_a_long_comment_are_refused() -> None:
 
 
 def test_a_replacement_names_every_table_once() -> None:
-    wall = firewall.tables(Firewall.BLOCK_INBOUND, wan="wan")
+    wall = firewall.tables(Firewall.CORPORATE, wan="wan")
     made = ["make the table inet firewall", "delete the table inet firewall"]
     asks = [message.asks for message in replacement(wall, wall)]
     assert asks[:3] == [*made, "make the table inet firewall"]

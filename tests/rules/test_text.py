@@ -11,7 +11,7 @@ from patchbay.rules import firewall, nat
 from patchbay.rules.model import Chain, Rule, Table, match, unless
 from patchbay.rules.text import rule_text, ruleset
 from patchbay.rules.words import ChainType, CtState, Family, Field, Hook, Verdict
-from patchbay.values import Firewall, FirewallConfig, Nat, NatConfig, PortPolicy
+from patchbay.values import Firewall, FirewallConfig, FirewallRule, Nat, NatConfig, PortPolicy
 
 GOLDEN = Path(__file__).with_name("golden")
 WAN = ip_address("198.18.0.10")
@@ -29,6 +29,30 @@ CASES = {
     "corporate_firewall": firewall.tables(Firewall.CORPORATE, wan="wan"),
     "captive_portal": firewall.tables(Firewall.CAPTIVE_PORTAL, wan="wan"),
     "no_udp": firewall.tables(FirewallConfig(outbound_udp=PortPolicy.BLOCK_ALL), wan="wan"),
+    "custom_firewall": firewall.tables(
+        FirewallConfig(
+            block_inbound=True,
+            outbound_tcp=PortPolicy.allow(80),
+            outbound_icmp=False,
+            refuse="reject",
+            filtering="address_dependent",
+            rules=[
+                FirewallRule("reject", "outbound", destination=["203.0.113.1", "2001:db8:7::/48"]),
+                FirewallRule("accept", "inbound", "tcp", ports=[22, (8000, 8010)]),
+                FirewallRule("drop", "inbound", "icmp", source="198.18.0.0/15"),
+            ],
+        ),
+        wan="wan",
+    ),
+    "stateless_firewall": firewall.tables(
+        FirewallConfig(
+            block_inbound=True,
+            stateful=False,
+            rules=[FirewallRule("accept", "inbound", "udp", source_ports=53)],
+        ),
+        wan="wan",
+    ),
+    "black_hole": firewall.tables(Firewall.NONE, wan="wan", block_icmp_frag_needed=True),
     "no_firewall": firewall.tables(Firewall.NONE, wan="wan"),
     "home_router": (
         *nat.tables(Nat.HOME, wan="wan", address=WAN),

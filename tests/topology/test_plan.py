@@ -141,7 +141,9 @@ def test_nat_and_firewall_become_tables_and_timeouts():
     (change,) = named(todo, s.SetTables)
     assert [table.name for table in change.tables] == ["firewall"]
     timeouts = {step.key: (step.old, step.value) for step in named(todo, s.SetSysctl)}
-    assert timeouts["netfilter.nf_conntrack_udp_timeout_stream"] == ("300", "120")
+    # Its firewall remembers flows as long as RFC 6092 wants.
+    established = timeouts["netfilter.nf_conntrack_tcp_timeout_established"]
+    assert established == (str(Nat.HOME.config.timeouts.tcp_established), "7440")
     assert {(step.node, str(step.route.destination)) for step in named(todo, s.SetRoute)} == {
         ("isp", "10.0.1.0/24"), (IX, "10.0.1.0/24"),
     }  # fmt: skip

@@ -23,6 +23,7 @@ from patchbay.topology.toml.writing import key, table, value
 from patchbay.values import (
     Firewall,
     FirewallConfig,
+    FirewallRule,
     IfaceConfig,
     IpSupport,
     LinkCondition,
@@ -235,7 +236,22 @@ def test_values_that_cannot_be_built_yet_are_still_written_and_read():
             ports=(1024, 2048),
         ),
         nat_v6=NatV6Mode.NPTV6,
-        firewall=FirewallConfig(outbound_tcp=PortPolicy.allow(80, 443)),
+        firewall=FirewallConfig(
+            block_inbound=True,
+            outbound_tcp=PortPolicy.allow(80, 443),
+            outbound_icmp=False,
+            rules=[
+                FirewallRule("accept", "inbound", "tcp", ports=[22, (80, 90)], source="10.0.0.0/8"),
+                FirewallRule("reject", "outbound", source_ports=[1], protocol="udp"),
+                FirewallRule("drop", "outbound", destination=["fd00::/8", "10.0.0.1"]),
+            ],
+            refuse="reject",
+            filtering="endpoint_independent",
+            allow_ipsec=True,
+            block_spoofed=True,
+            block_icmp_frag_needed=True,
+        ),
+        block_icmp_frag_needed=True,
         downlink=LinkCondition(latency_ms=12.5, loss_pct=0.1, rate_kbit=2000),
         region="eu",
     )
@@ -245,7 +261,7 @@ def test_values_that_cannot_be_built_yet_are_still_written_and_read():
 
     (request,) = [each for each in requests if each.name == "home"]
     assert isinstance(request, RouterRequest)
-    for name in ("nat", "nat_v6", "firewall", "downlink", "region"):
+    for name in ("nat", "nat_v6", "firewall", "block_icmp_frag_needed", "downlink", "region"):
         assert getattr(home, name) == getattr(request, name)
 
 
@@ -412,6 +428,13 @@ node = "fone"
         ),
         ('[device."a/b"]\n', "topo.toml:1: device 'a/b': the name"),
         ('[[router]]\nname="r"\nfirewall={outbound-tcp="all"}\n', "is not an array of ports"),
+        ('[[router]]\nname="r"\nfirewall={rules=[{action="drop"}]}\n', "a rule needs one"),
+        ('[[router]]\nname="r"\nfirewall={rules=["drop"]}\n', "is not a table of a rule's"),
+        (
+            '[[router]]\nname="r"\nfirewall={rules=[{action="drop",direction="inbound",'
+            'protocol="tcp",ports=[[1]]}]}\n',
+            "is not the first and the last port",
+        ),
         ('[[router]]\nname="r"\n[router.wan]\naddresses=["x"]\n', "'x' is not an IP address"),
     ],
 )

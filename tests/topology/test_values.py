@@ -155,7 +155,12 @@ def test_kinds_of_nat_are_spelled_out():
 def test_kinds_of_firewall_are_spelled_out():
     corporate = Firewall.CORPORATE.config
     assert Firewall.NONE.config is None
-    assert Firewall.BLOCK_INBOUND.config == FirewallConfig(block_inbound=True)
+    assert Firewall.BLOCK_INBOUND.config == FirewallConfig(
+        block_inbound=True,
+        filtering="endpoint_independent",
+        allow_ipsec=True,
+        block_spoofed=True,
+    )
     assert corporate.outbound_tcp == PortPolicy.allow(443, 80)
     assert corporate.outbound_udp.ports == (53,)
     assert Firewall.CAPTIVE_PORTAL.config.outbound_tcp is PortPolicy.ALLOW_ALL

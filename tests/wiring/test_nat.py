@@ -205,16 +205,22 @@ def test_a_firewall_keeps_strangers_out_of_both_versions_of_ip(kernel):
     ):
         inside, outside = udp(kernel, "laptop", lan, 40000), udp(kernel, "server", peer, 7000)
         stranger, itself = udp(kernel, "server", peer, 7001), udp(kernel, "home", router, 40000)
+        never_asked = udp(kernel, "laptop", lan, 40001)
         inside.sendto(b"out", (peer, 7000))
         assert outside.recvfrom(100)[1][:2] == (lan, 40000)
         itself.sendto(b"out", (peer, 7000))
         assert outside.recvfrom(100)[1][:2] == (router, 40000)
-        stranger.sendto(b"unasked", (lan, 40000))
+        stranger.sendto(b"unasked", (lan, 40001))
         stranger.sendto(b"unasked", (router, 40000))
         outside.sendto(b"asked", (lan, 40000))
         outside.sendto(b"asked", (router, 40000))
         assert inside.recv(100) == b"asked"
         assert itself.recv(100) == b"asked"
+        never_asked.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            never_asked.recv(100)
+        stranger.sendto(b"to a port that has sent", (lan, 40000))
+        assert inside.recv(100) == b"to a port that has sent"
 
 
 def test_a_firewalled_router_is_still_found_by_its_neighbours(kernel):

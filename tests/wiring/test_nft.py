@@ -43,7 +43,7 @@ from patchbay.rules.words import (
     NfProto,
     Verdict,
 )
-from patchbay.values import Firewall, FirewallConfig, Nat, NatConfig, PortPolicy
+from patchbay.values import Firewall, FirewallConfig, FirewallRule, Nat, NatConfig, PortPolicy
 from patchbay.wiring.connection import NETLINK_NETFILTER, Connection
 
 pytestmark = pytest.mark.skipif(shutil.which("nft") is None, reason="needs the program nft")
@@ -85,6 +85,27 @@ def test_firewalls(kernel):
         listed_as_printed(*firewall.tables(kind, wan="wan"))
     blocked = FirewallConfig(outbound_udp=PortPolicy.BLOCK_ALL)
     listed_as_printed(*firewall.tables(blocked, wan="wan"))
+
+
+def test_firewalls_spelled_out(kernel):
+    config = FirewallConfig(
+        block_inbound=True,
+        outbound_tcp=PortPolicy.allow(80),
+        outbound_icmp=False,
+        refuse="reject",
+        filtering="address_dependent",
+        block_spoofed=True,
+        block_icmp_frag_needed=True,
+        rules=[
+            FirewallRule("reject", "outbound", destination=["203.0.113.1", "2001:db8:7::/48"]),
+            FirewallRule("accept", "inbound", "tcp", ports=[22, (8000, 8010)]),
+            FirewallRule("drop", "inbound", "icmp", source=["198.18.0.0/15", "203.0.113.1"]),
+            FirewallRule("reject", "inbound", "udp", source_ports=[(1, 1023)]),
+        ],
+    )
+    listed_as_printed(*firewall.tables(config, wan="wan"))
+    stateless = FirewallConfig(block_inbound=True, stateful=False, rules=config.rules)
+    listed_as_printed(*firewall.tables(stateless, wan="wan"))
 
 
 def test_nats(kernel):

@@ -18,6 +18,7 @@ from patchbay.values import (
     DelayTable,
     Firewall,
     FirewallConfig,
+    FirewallRule,
     FourState,
     GilbertElliott,
     IfaceConfig,
@@ -160,6 +161,8 @@ def _router(router: Router, subnets: bool) -> Mapping[str, Value]:
         found["ip-support"] = kebab(router.ip_support)
     if router.firewall != (preset.firewall if preset else Firewall.NONE):
         found["firewall"] = _firewall(router.firewall)
+    if router.block_icmp_frag_needed:
+        found["block-icmp-frag-needed"] = True
     if router.downlink is not None:
         found["downlink"] = _condition(router.downlink)
     if subnets and router.downstream is not None:
@@ -240,6 +243,22 @@ def _firewall(firewall: Firewall | FirewallConfig) -> Value:
     return _fields(firewall, FirewallConfig())
 
 
+def _rule(rule: FirewallRule) -> Mapping[str, Value]:
+    found: dict[str, Value] = {
+        "action": kebab(rule.action),
+        "direction": kebab(rule.direction),
+    }
+    if rule.protocol is not None:
+        found["protocol"] = kebab(rule.protocol)
+    for name, ports in (("ports", rule.ports), ("source-ports", rule.source_ports)):
+        if ports:
+            found[name] = [list(each) if isinstance(each, tuple) else each for each in ports]
+    for name, networks in (("source", rule.source), ("destination", rule.destination)):
+        if networks:
+            found[name] = [str(each) for each in networks]
+    return found
+
+
 def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
     """The fields of a dataclass that are not as they are by default, or None."""
     found: dict[str, Value] = {}
@@ -255,6 +274,8 @@ def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
             found[kebab(each.name)] = list(value.deviations)
         elif isinstance(value, NatTimeouts | GilbertElliott | FourState | Slots):
             found[kebab(each.name)] = _fields(value)
+        elif each.name == "rules":
+            found["rules"] = [_rule(rule) for rule in value]
         else:
             found[kebab(each.name)] = list(value) if isinstance(value, tuple) else value
     return found

@@ -15,6 +15,7 @@ ROUTER_KEYS = [
     "nat_v6",
     "ip_support",
     "firewall",
+    "block_icmp_frag_needed",
     "downlink",
     "downstream",
     "downstream6",

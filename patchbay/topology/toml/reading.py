@@ -117,6 +117,7 @@ class _Reading:
             nat_v6=table.parsed("nat_v6", values.nat_v6),
             ip_support=table.parsed("ip_support", values.ip_support),
             firewall=table.parsed("firewall", values.firewall),
+            block_icmp_frag_needed=bool(table.get("block_icmp_frag_needed", bool)),
             downlink=table.parsed("downlink", values.condition),
             downstream=table.parsed("downstream", values.network),
             downstream6=table.parsed("downstream6", values.network6),

@@ -11,7 +11,11 @@ from patchbay.topology.toml.keys import kebab
 from patchbay.values import (
     DelayTable,
     Firewall,
+    FirewallAction,
     FirewallConfig,
+    FirewallDirection,
+    FirewallProtocol,
+    FirewallRule,
     FourState,
     GilbertElliott,
     IpSupport,
@@ -25,6 +29,7 @@ from patchbay.values import (
     NatTimeouts,
     NatV6Mode,
     PortPolicy,
+    Ports,
     QueueDiscipline,
     RouterPreset,
     Slots,
@@ -182,6 +187,49 @@ def _policy(value: object) -> PortPolicy:
     return PortPolicy(_whole_numbers(value))
 
 
+def _action(value: object) -> FirewallAction:
+    return _named(FirewallAction, value)
+
+
+def _direction(value: object) -> FirewallDirection:
+    return _named(FirewallDirection, value)
+
+
+def _protocol(value: object) -> FirewallProtocol:
+    return _named(FirewallProtocol, value)
+
+
+def _rule_ports(value: object) -> tuple[Ports, ...]:
+    """Read an array of ports and of pairs of the first and last port of a range, or one port."""
+    if type(value) is int:
+        return (value,)
+    if not isinstance(value, list):
+        raise _fail(f"{value!r} is not an array of ports")
+    return tuple(each if type(each) is int else _ports(each) for each in value)
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    """Read an array of addresses and subnets, or one of them."""
+    return tuple(map(_text, value if isinstance(value, list) else [value]))
+
+
+def _rules(value: object) -> tuple[FirewallRule, ...]:
+    if not isinstance(value, list):
+        raise _fail(f"{value!r} is not an array of rules")
+    return tuple(map(_rule, value))
+
+
+def _rule(value: object) -> FirewallRule:
+    if not isinstance(value, dict):
+        raise _fail(f"{value!r} is not a table of a rule's fields")
+    problems = Problems()
+    for name in ("action", "direction"):
+        if name not in map(canonical, value):
+            problems.add(name, "a rule needs one")
+    problems.check()
+    return _made(FirewallRule, value, _FIREWALL_RULE_FIELDS)
+
+
 def _mapping(value: object) -> NatMapping:
     return _named(NatMapping, value)
 
@@ -238,8 +286,25 @@ _NAT_FIELDS: Mapping[str, Parser] = {
     "timeouts": _timeouts,
     "ports": _ports,
 }
+_FIREWALL_RULE_FIELDS: Mapping[str, Parser] = {
+    "action": _action,
+    "direction": _direction,
+    "protocol": _protocol,
+    "ports": _rule_ports,
+    "source_ports": _rule_ports,
+    "source": _networks,
+    "destination": _networks,
+}
 _FIREWALL_FIELDS: Mapping[str, Parser] = {
     "block_inbound": _flag,
     "outbound_tcp": _policy,
     "outbound_udp": _policy,
+    "outbound_icmp": _flag,
+    "rules": _rules,
+    "refuse": _action,
+    "stateful": _flag,
+    "filtering": _filtering,
+    "allow_ipsec": _flag,
+    "block_spoofed": _flag,
+    "block_icmp_frag_needed": _flag,
 }
