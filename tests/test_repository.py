@@ -13,7 +13,10 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 
-PURE = ("patchbay.topology", "patchbay.rules", "patchbay.values", "patchbay.errors")
+PURE = (
+    *("patchbay.topology", "patchbay.rules", "patchbay.values", "patchbay.errors"),
+    *("patchbay.links.spec", "patchbay.links.packets"),
+)
 CODEC = "patchbay.wiring.netlink"
 """Netlink's messages as bytes: it talks to no kernel, so the pure rules can be written in it."""
 MAY_IMPORT = {
@@ -22,6 +25,8 @@ MAY_IMPORT = {
     "patchbay.errors": ("actors.errors",),
     "patchbay.rules": (*PURE, CODEC),
     "patchbay.topology": (*PURE, "actors.protocol"),
+    "patchbay.links.packets": PURE,
+    "patchbay.links.spec": PURE,
     "patchbay.drawing": PURE,
     "patchbay.wiring": (*PURE, "actors"),
     "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.wiring"),

@@ -1,0 +1,63 @@
+"""A frame on its way through a link, and where its bytes are kept."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+HEADER = 10
+"""Bytes before each frame: what the kernel says about it (`struct virtio_net_hdr`)."""
+ETHERNET = 14
+"""Bytes of an Ethernet header: two addresses and the type."""
+
+
+class Frame:
+    """An Ethernet frame in a buffer that it owns until it is released.
+
+    Attributes:
+        buffer: the kernel's header (`HEADER` bytes) and then the frame; longer than both.
+        size: bytes of the frame, its Ethernet header included.
+        due: when it goes on, in nanoseconds of CLOCK_MONOTONIC.
+        since: when it came to the queue that it waits in, or will.
+        flow: the queue that it belongs to, where there is one for each flow.
+        place: what its pool knows it by.
+    """
+
+    __slots__ = ("buffer", "due", "flow", "place", "since", "size")
+
+    def __init__(self, buffer: memoryview, size: int = 0, place: int = 0) -> None:
+        self.buffer = buffer
+        self.size = size
+        self.due = 0
+        self.since = 0
+        self.flow = 0
+        self.place = place
+
+    @property
+    def data(self) -> memoryview:
+        """The frame itself; writing to it changes the frame."""
+        return self.buffer[HEADER : HEADER + self.size]
+
+
+class Pool(Protocol):
+    """Where frames come from, and go back to."""
+
+    def copy(self, frame: Frame) -> Frame:
+        """A frame of its own with the same bytes."""
+
+    def release(self, frame: Frame) -> None:
+        """Take a frame back that nobody needs any more."""
+
+
+class Heap:
+    """A pool that leaves everything to Python's memory management."""
+
+    def frame(self, data: bytes, header: bytes = bytes(HEADER)) -> Frame:
+        """A frame of these bytes."""
+        return Frame(memoryview(bytearray(header + data)), len(data))
+
+    def copy(self, frame: Frame) -> Frame:
+        """A frame of its own with the same bytes."""
+        return self.frame(bytes(frame.data), bytes(frame.buffer[:HEADER]))
+
+    def release(self, frame: Frame) -> None:
+        """Nothing is to be done."""

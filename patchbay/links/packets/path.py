@@ -1,0 +1,265 @@
+"""What one condition does to packets, as a function of time: the way in, the delay, the queue.
+
+Sans I/O: packets and times come in, packets come out, and nothing here knows a clock. Everything
+happens at the time when it would in a real link, however late somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from patchbay.links.packets.checksum import flip_bit
+from patchbay.links.packets.counters import Counters
+from patchbay.links.packets.delay import MILLISECOND, delays
+from patchbay.links.packets.frame import Frame, Pool
+from patchbay.links.packets.headers import ip_length
+from patchbay.links.packets.loss import loss_of
+from patchbay.links.packets.queues import NO_LIMIT, queue_of
+from patchbay.links.packets.randomness import Streams
+from patchbay.links.packets.slots import SlotClock
+from patchbay.values import LinkCondition
+
+_NANOSECONDS_PER_BYTE = 8_000_000
+"""Of a link of one kilobit per second."""
+
+
+class Path:
+    """The way that packets of one condition go."""
+
+    def __init__(
+        self,
+        condition: LinkCondition,
+        streams: Streams,
+        pool: Pool,
+        counters: Counters,
+        *,
+        closed: bool = False,
+    ) -> None:
+        """Begin with no packet on the way.
+
+        Args:
+            condition: what packets meet.
+            streams: where random choices come from.
+            pool: where lost frames go back to.
+            counters: what is counted.
+            closed: whether packets, once they have taken their delay, wait until `open` is
+                called: then there are others on other paths that they must not overtake.
+        """
+        self._closed = closed
+        self._streams = streams
+        self._pool = pool
+        self._counters = counters
+        self._line: deque[Frame] = deque()
+        """Packets on their way, in the order in which they arrive."""
+        self._overtaking: list[tuple[int, int, Frame]] = []
+        """A heap of packets on their way that may overtake others."""
+        self._numbers = count()
+        self._latest = 0
+        """When the last packet of the line arrives."""
+        self._sending: Frame | None = None
+        """The packet whose bits are on the wire; it is `due` with the last one."""
+        self._fraction = 0.0
+        """Of a nanosecond, that rounding has left over."""
+        self._take_on(condition)
+
+    def _take_on(self, condition: LinkCondition) -> None:
+        stream = self._streams.stream
+        self._condition = condition
+        self._loss = loss_of(condition, stream("loss"))
+        self._duplicate = condition.duplicate_pct / 100
+        self._corrupt = condition.corrupt_pct / 100
+        self._reorder = condition.reorder_pct / 100
+        self._latency = round(condition.latency_ms * MILLISECOND)
+        self._delay = delays(condition, stream("delay"))
+        slots = condition.slots
+        self._slots = None if slots is None else SlotClock(slots, stream("slots"))
+        self._byte_time = (
+            None if condition.rate_kbit is None else _NANOSECONDS_PER_BYTE / condition.rate_kbit
+        )
+        self._queue = queue_of(condition, stream("flows"), self._drop, self._count_mark)
+        self._plain = (
+            self._loss is None
+            and not (self._duplicate or self._corrupt or self._reorder)
+            and self._delay is None
+            and condition.mtu is None
+        )
+
+    def change(self, condition: LinkCondition) -> None:
+        """Have what comes from now on meet another condition.
+
+        What is on its way arrives as it would have, and nothing overtakes it that the new
+        condition does not let overtake. What waits in the queue goes at the new rate.
+        """
+        if condition == self._condition:
+            return
+        waiting = self._queue.waiting()
+        self._latest = max((self._latest, *(due for due, _, _ in self._overtaking)))
+        self._take_on(condition)
+        limit, self._queue.limit = self._queue.limit, NO_LIMIT
+        for frame in waiting:
+            self._queue.append(frame)
+        self._queue.limit = limit
+
+    def open(self, now: int) -> None:
+        """Let packets go on that waited for others; none of them arrives before now."""
+        self._closed = False
+        self._latest = max(now, self._latest)
+        for frame in self._line:
+            frame.due = max(now, frame.due)
+        # what is raised to the same time stays in order, by the numbers
+        self._overtaking = [
+            (max(now, due), number, frame) for due, number, frame in self._overtaking
+        ]
+        heapify(self._overtaking)
+
+    @property
+    def condition(self) -> LinkCondition:
+        """What packets meet."""
+        return self._condition
+
+    @property
+    def empty(self) -> bool:
+        """Whether no packet is on its way."""
+        return not (self._line or self._overtaking or self._sending or len(self._queue))
+
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Packets and bytes that wait for the rate."""
+        return len(self._queue), self._queue.size
+
+    # -- the way in
+
+    def offer_all(self, now: int, frames: Iterable[Frame]) -> None:
+        """Take packets that were sent at a time."""
+        if not self._plain:
+            for frame in frames:
+                self.offer(now, frame)
+            return
+        due = max(now + self._latency, self._latest)
+        self._latest = due
+        for frame in frames:
+            frame.due = due
+            self._line.append(frame)
+
+    def offer(self, now: int, frame: Frame) -> None:
+        """Take a packet that was sent at a time."""
+        condition = self._condition
+        if condition.mtu is not None and ip_length(frame) > condition.mtu:
+            self._drop(frame, "mtu")
+            return
+        if self._loss is not None and self._loss.next():
+            self._drop(frame, "loss")
+            return
+        twin = None
+        if self._duplicate and self._streams.stream("duplicate").random() < self._duplicate:
+            twin = self._pool.copy(frame)
+            self._counters.duplicated += 1
+        if self._corrupt:
+            self._maybe_corrupt(frame)
+        delay = self._latency if self._delay is None else self._delay()
+        overtakes = condition.jitter_reorders
+        if self._reorder and self._streams.stream("reorder").random() < self._reorder:
+            delay, overtakes = 0, True
+        self._set_out(now + delay, frame, overtakes)
+        if twin is not None:
+            self._set_out(now + delay, twin, overtakes)
+
+    def _maybe_corrupt(self, frame: Frame) -> None:
+        stream = self._streams.stream("corrupt")
+        if stream.random() < self._corrupt and flip_bit(
+            frame, stream, valid_checksum=self._condition.corrupt_valid_checksum
+        ):
+            self._counters.corrupted += 1
+
+    def _set_out(self, due: int, frame: Frame, overtakes: bool) -> None:
+        if overtakes:
+            frame.due = due
+            heappush(self._overtaking, (due, next(self._numbers), frame))
+            return
+        frame.due = self._latest = max(due, self._latest)
+        self._line.append(frame)
+
+    # -- the way out
+
+    def next_event(self) -> int | None:
+        """When something happens next; None if nothing will."""
+        times = [] if self._sending is None else [self._sending.due]
+        if (arrival := self._next_arrival()) is not None:
+            times.append(arrival)
+        return min(times, default=None)
+
+    def _next_arrival(self) -> int | None:
+        if self._closed:
+            return None
+        arrival: int | None = None
+        if self._line:
+            arrival = self._line[0].due
+        if self._overtaking and (arrival is None or self._overtaking[0][0] < arrival):
+            arrival = self._overtaking[0][0]
+        if arrival is not None and self._slots is not None:
+            arrival = self._slots.opening(arrival)
+        return arrival
+
+    def advance(self, now: int, sent: list[Frame]) -> None:
+        """Let everything happen until a time; add what has left to a list, in order."""
+        if self._byte_time is None and self._sending is None and self._slots is None:
+            line = self._line
+            while not (self._overtaking or self._closed) and line and line[0].due <= now:
+                sent.append(line.popleft())
+        while True:
+            arrival = self._next_arrival()
+            if self._sending is not None and (arrival is None or self._sending.due <= arrival):
+                if self._sending.due > now:
+                    return
+                self._finish(sent)
+            elif arrival is None or arrival > now:
+                return
+            else:
+                self._arrive(arrival, sent)
+
+    def _arrive(self, time: int, sent: list[Frame]) -> None:
+        frame = self._pop_arrived()
+        if self._slots is not None:
+            self._slots.use(time, frame.size)
+        frame.since = time
+        if self._sending is not None:
+            self._queue.append(frame)
+        elif self._byte_time is not None:
+            self._send(time, frame)
+        else:
+            frame.due = time
+            sent.append(frame)
+
+    def _pop_arrived(self) -> Frame:
+        if self._overtaking and (not self._line or self._overtaking[0][0] < self._line[0].due):
+            return heappop(self._overtaking)[2]
+        return self._line.popleft()
+
+    def _finish(self, sent: list[Frame]) -> None:
+        """The last bit of the packet on the wire has left."""
+        frame = self._sending
+        assert frame is not None, "there is one"
+        sent.append(frame)
+        self._sending = None
+        following = self._queue.pop(frame.due)
+        if following is not None:
+            self._send(frame.due, following)
+
+    def _send(self, time: int, frame: Frame) -> None:
+        """Let the first bit of a packet leave."""
+        bits = (frame.size + self._condition.overhead_bytes) * (self._byte_time or 0.0)
+        exact = bits + self._fraction
+        whole = int(exact)
+        self._fraction = exact - whole
+        frame.due = time + whole
+        self._sending = frame
+
+    def _drop(self, frame: Frame, cause: str) -> None:
+        self._counters.lost[cause] += 1
+        self._pool.release(frame)
+
+    def _count_mark(self) -> None:
+        self._counters.marked += 1

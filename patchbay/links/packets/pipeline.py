@@ -1,0 +1,158 @@
+"""One direction of a link: the paths of its flows, and what comes out of them when."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+
+from patchbay.links.packets.counters import Counters
+from patchbay.links.packets.frame import Frame, Heap, Pool
+from patchbay.links.packets.headers import matches, parse
+from patchbay.links.packets.path import Path
+from patchbay.links.packets.randomness import Streams
+from patchbay.links.spec import LinkSpec
+from patchbay.values import FlowMatch, LinkCondition
+
+_DUE = attrgetter("due")
+
+
+class Pipeline:
+    """What packets meet in one direction of a link.
+
+    Times are nanoseconds of a clock that never goes back. Each random choice follows from the
+    seed and the name in the specification and from how many packets came before.
+
+    Attributes:
+        counters: what it has done.
+    """
+
+    def __init__(self, spec: LinkSpec, pool: Pool | None = None) -> None:
+        """Begin with no packet on its way.
+
+        Args:
+            spec: what packets meet.
+            pool: where frames go back to that are lost; by default they are left to Python.
+        """
+        self.counters = Counters()
+        self._pool: Pool = Heap() if pool is None else pool
+        self._spec = spec
+        self._streams: dict[str, Streams] = {}
+        self._leaving: deque[list[Path]] = deque()
+        """The paths before each change of the flows, until they are empty: the oldest first."""
+        self._begin()
+
+    @property
+    def spec(self) -> LinkSpec:
+        """What packets meet."""
+        return self._spec
+
+    @property
+    def empty(self) -> bool:
+        """Whether no packet is on its way."""
+        return all(path.empty for path in self._all())
+
+    @property
+    def queued(self) -> tuple[int, int]:
+        """Packets and bytes that wait for a rate."""
+        waiting = [path.queued for path in self._all()]
+        return sum(each[0] for each in waiting), sum(each[1] for each in waiting)
+
+    def change(self, spec: LinkSpec) -> None:
+        """Have what comes from now on meet something else.
+
+        Nothing that is on its way is lost or overtaken by the change. Random choices go on where
+        they were.
+        """
+        if [match for match, _ in spec.flows] == self._matches:
+            for path, (_, condition) in zip(self._paths, spec.flows, strict=True):
+                path.change(condition)
+            self._default.change(spec.condition)
+            self._spec = spec
+            return
+        # A packet may take another path than the one before it of the same flow did.
+        if not self.empty:
+            self._leaving.append([*self._paths, self._default])
+        self._spec = spec
+        self._begin()
+
+    def _begin(self) -> None:
+        self._matches: list[FlowMatch] = [match for match, _ in self._spec.flows]
+        self._paths = [self._path(str(match), condition) for match, condition in self._spec.flows]
+        self._default = self._path("", self._spec.condition)
+
+    def _path(self, flow: str, condition: LinkCondition) -> Path:
+        streams = self._streams.get(flow)
+        if streams is None:
+            name = f"{self._spec.name}/{flow}" if flow else self._spec.name
+            streams = self._streams[flow] = Streams(self._spec.seed, name)
+        closed = bool(self._leaving)
+        return Path(condition, streams, self._pool, self.counters, closed=closed)
+
+    # -- packets
+
+    def offer(self, now: int, frame: Frame) -> None:
+        """Take a packet that was sent at a time, which is not before the one of the last call."""
+        self.offer_all(now, (frame,))
+
+    def offer_all(self, now: int, frames: Sequence[Frame]) -> None:
+        """Take packets that were sent at a time, in order."""
+        counters = self.counters
+        counters.packets += len(frames)
+        counters.size += sum([frame.size for frame in frames])
+        if not self._matches:
+            self._default.offer_all(now, frames)
+            return
+        for frame in frames:
+            self._path_of(frame).offer(now, frame)
+
+    def _path_of(self, frame: Frame) -> Path:
+        headers = parse(frame)
+        for match, path in zip(self._matches, self._paths, strict=True):
+            if matches(match, headers):
+                return path
+        return self._default
+
+    def due(self, now: int) -> list[Frame]:
+        """Return the packets that have left until a time, in order; they are the caller's."""
+        sent: list[Frame] = []
+        if self._leaving:
+            self._leave(now, sent)
+        before = len(sent)
+        self._default.advance(now, sent)
+        if self._paths:
+            for path in self._paths:
+                path.advance(now, sent)
+            sent[before:] = sorted(sent[before:], key=_DUE)
+        counters = self.counters
+        counters.sent_packets += len(sent)
+        counters.sent_size += sum([frame.size for frame in sent])
+        return sent
+
+    def _leave(self, now: int, sent: list[Frame]) -> None:
+        """Let the oldest paths run empty, then those that waited for them."""
+        while self._leaving:
+            oldest = self._leaving[0]
+            before = len(sent)
+            for path in oldest:
+                path.advance(now, sent)
+            sent[before:] = sorted(sent[before:], key=_DUE)
+            if not all(path.empty for path in oldest):
+                return
+            del self._leaving[0]
+            last = sent[-1].due if sent else now
+            for path in self._leaving[0] if self._leaving else (*self._paths, self._default):
+                path.open(last)
+
+    def next_deadline(self) -> int | None:
+        """When `due` has something to do next; None if nothing is on its way."""
+        if not self._paths and not self._leaving:
+            return self._default.next_event()
+        times = [time for path in self._all() if (time := path.next_event()) is not None]
+        return min(times, default=None)
+
+    def _all(self) -> Iterator[Path]:
+        yield self._default
+        yield from self._paths
+        for paths in self._leaving:
+            yield from paths

@@ -1,0 +1,8 @@
+"""Tests of link conditions: pure ones in `packets`, of the engines in the other folders."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent / "packets"))
