@@ -1,6 +1,6 @@
 """Run every benchmark, or those named, and print one table.
 
-python -m benchmarks [calls] [labs] [star]
+python -m benchmarks [calls] [labs] [star] [deaths]
 """
 
 import importlib
@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.report import table
 
-NAMES = ("calls", "labs", "star")
+NAMES = ("calls", "labs", "star", "deaths")
 
 
 def main() -> int:
