@@ -7,6 +7,7 @@ from pathlib import Path
 
 from punching import punches
 from requirements import KINDS, REQUIREMENTS
+from walls import RECOMMENDATIONS, WALLS
 
 from patchbay import NatConfig, NatFiltering, NatMapping
 
@@ -32,6 +33,15 @@ PUNCHING = """
 Two hosts learn from a third one where it sees the other (as with STUN), and both send there. Whether they get in touch, for all pairs of the nine kinds of mapping and filtering; measured with either host first. EI is endpoint-independent, AD address-dependent, APD address-and-port-dependent; the mapping comes first. `home` is EI/APD, `full_cone` and `cgnat` are EI/EI, `corporate` and `cloud_nat` are APD/APD.
 
 """
+FIREWALLS = """
+## Firewalls
+
+What RFC 6092 recommends of routers for homes, and which kinds of firewall do it, each measured for IPv4 and IPv6 on a router without NAT, with real sockets and packets made by hand. `strict` is `FirewallConfig(block_inbound=True)`.
+
+"""
+FIREWALLS_TAIL = """
+`block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is never answered, where REC-34 wants an ICMP error six seconds later; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what private LANs of a lab have. Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
+"""
 SHORT = {
     "endpoint_independent": "EI",
     "address_dependent": "AD",
@@ -50,6 +60,16 @@ def punching() -> str:
     return "\n".join(lines) + "\n"
 
 
+def firewalls() -> str:
+    """The table of what firewalls do."""
+    lines = [f"| recommendation | | what | {' | '.join(f'`{kind}`' for kind in WALLS)} |"]
+    lines.append("|---|---|---|" + "---|" * len(WALLS))
+    for each in RECOMMENDATIONS:
+        cells = " | ".join("yes" if kind in each.holds else "no" for kind in WALLS)
+        lines.append(f"| {each.name} | {each.level} | {each.text} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
 def page() -> str:
     """The page of the documentation."""
     lines = [f"| requirement | | what | {' | '.join(f'`{kind}`' for kind in KINDS)} |"]
@@ -57,7 +77,17 @@ def page() -> str:
     for each in REQUIREMENTS:
         cells = " | ".join("yes" if kind in each.holds else "no" for kind in KINDS)
         lines.append(f"| {each.name} | {each.level} | {each.text} | {cells} |")
-    return HEAD + "\n".join(lines) + "\n" + TAIL + PUNCHING + punching()
+    return (
+        HEAD
+        + "\n".join(lines)
+        + "\n"
+        + TAIL
+        + PUNCHING
+        + punching()
+        + FIREWALLS
+        + firewalls()
+        + FIREWALLS_TAIL
+    )
 
 
 if __name__ == "__main__":
