@@ -7,6 +7,7 @@ import resource
 import signal
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
@@ -111,17 +112,24 @@ class Connection:
 
     def request(self, method: str, **arguments: Plain) -> Plain:
         """Ask the supervisor, and return its answer or raise its error."""
-        value, descriptors = self._exchange(method, arguments)
+        return self.request_with((), method, **arguments)
+
+    def request_with(self, given: Sequence[int], method: str, **arguments: Plain) -> Plain:
+        """The same, with descriptors that go along; they stay open here."""
+        value, descriptors = self._exchange(method, arguments, given)
         close_all(descriptors)
         return value
 
-    def _exchange(self, method: str, arguments: dict[str, Plain]) -> tuple[Plain, list[int]]:
+    def _exchange(
+        self, method: str, arguments: dict[str, Plain], given: Sequence[int] = ()
+    ) -> tuple[Plain, list[int]]:
         with self._lock:
             self._check_open()
             self._requests += 1
             number = self._requests
             try:
-                self._control.send({"request": number, "method": method, "arguments": arguments})
+                asked: dict[str, Plain] = {"method": method, "arguments": arguments}
+                self._control.send({"request": number, **asked}, given)
                 while True:
                     answer, descriptors = self._control.receive()
                     if answer["request"] == number:

@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import NoReturn, Protocol, TypeAlias, cast
@@ -28,6 +28,7 @@ from actors.loop import Loop
 from actors.output import Record
 from actors.processes import kill_descendants, kill_in_networks, signal_descendants
 from actors.protocol import Plain
+from actors.worker import Work, Worker
 
 GRACE = 0.5
 """Seconds that processes have between SIGTERM and SIGKILL when a lab closes."""
@@ -67,6 +68,8 @@ class Supervisor:
         hidden: where the lab's sockets and files are.
         lacks: what the host refuses, in the words of `patchbay doctor`.
         output_directory: where what each node prints is kept; None for in memory alone.
+        given: the descriptors that came with the request that is being answered; they are closed
+            after it.
     """
 
     def __init__(self, control: Channel, lacks: tuple[str, ...]) -> None:
@@ -75,9 +78,11 @@ class Supervisor:
         self.hidden = HiddenDirectory()
         self.lacks = lacks + self.hidden.lacks
         self.output_directory: str | None = None
+        self.given: Sequence[int] = ()
         self._director: Director | None = None
         self._nodes: dict[str, Child] = {}
         self._by_pid: dict[int, Child] = {}
+        self._workers: dict[int, Worker] = {}
         self._orphans: dict[int, int] = {}
         self._serial = 0
         self._closing = False
@@ -148,6 +153,43 @@ class Supervisor:
         for child in children:
             child.record.close()
 
+    def start_worker(
+        self,
+        name: str,
+        work: Work,
+        descriptors: Sequence[int] = (),
+        on_end: Callable[[Worker], None] = lambda _: None,
+    ) -> Worker:
+        """Fork a process for a piece of work that is no node's.
+
+        Args:
+            name: what it is called in lists of processes.
+            work: what it does; it ends when that returns.
+            descriptors: what it is given; they stay open here.
+            on_end: called when it has ended, however.
+
+        Raises:
+            PatchbayError: this host allows no more processes.
+        """
+        try:
+            worker = Worker(name, on_end)
+            worker.fork(work, descriptors)
+        except OSError as error:
+            raise PatchbayError(
+                f"{name} cannot have a process: {error.strerror}. `ulimit -Hu` and `ulimit -Hn` "
+                "show what this user may have"
+            ) from error
+        self._workers[worker.pid] = worker
+        return worker
+
+    def watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        """Call the handler whenever the descriptor is readable; it must not block."""
+        self._loop.watch(descriptor, handler)
+
+    def forget(self, descriptor: int) -> None:
+        """Watch a descriptor no longer; to be called before it is closed."""
+        self._loop.forget(descriptor)
+
     def replace_file(self, name: str, path: str, source: str) -> None:
         """Mount another file of the hidden directory over a file that a node sees.
 
@@ -195,9 +237,11 @@ class Supervisor:
             self._loop.forget(self._control.fileno())
             self._closing = True
             return
-        for message, descriptors in messages:
-            linux.close_all(descriptors)
+        for message, given in messages:
+            self.given = given
             answer, descriptors = self._answer(message)
+            self.given = ()
+            linux.close_all(given)
             self._send({"request": message["request"], **answer}, descriptors)
 
     def _send(self, message: dict[str, Plain], descriptors: list[int] | None = None) -> None:
@@ -282,6 +326,9 @@ class Supervisor:
             child = self._by_pid.get(pid)
             if child is not None:
                 child.bury(status)
+                continue
+            if pid in self._workers:
+                self._workers.pop(pid).bury(status)
                 continue
             self._orphans[pid] = status
             if len(self._orphans) > ORPHANS:

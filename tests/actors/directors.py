@@ -7,6 +7,19 @@ from actors.bare import Bare
 from actors.supervisor import NodeSpec
 
 
+def answer(channel, descriptors):
+    """A worker that writes what it has open to the first descriptor, and then answers one."""
+    opened = sorted(map(int, os.listdir("/proc/self/fd")[:-1]))
+    os.write(descriptors[0], str(opened).encode())
+    question = channel.receive()[0]["question"]
+    channel.send({"answer": question.upper()})
+
+
+def fail(channel, descriptors):
+    """A worker with a mistake in it."""
+    raise ValueError("no work today")
+
+
 class Odd(Bare):
     """A bare lab that a test can ask for more; the launcher finds it by its name."""
 
@@ -55,6 +68,23 @@ class Odd(Bare):
     def on_descriptors(self):
         """What the supervisor has open."""
         return [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")[:-1]]
+
+    def on_start_worker(self, *, fails=False):
+        """Start a worker that is given what came with the request."""
+        work = fail if fails else answer
+        self._worker = self._supervisor.start_worker(
+            "pb-worker", work, self._supervisor.given, lambda _: self.died.append("worker")
+        )
+        return self._worker.pid
+
+    def on_ask_worker(self, question):
+        """Have the worker answer."""
+        self._worker.channel.send({"question": question})
+        return self._worker.channel.receive()[0]["answer"]
+
+    def on_worker_status(self):
+        """How the worker ended; None while it lives."""
+        return self._worker.status
 
     def on_exit(self, status):
         """End, as if by a mistake."""

@@ -230,3 +230,33 @@ def test_code_that_runs_when_a_lab_closes_may_finish(connection, tmp_path):
 
     assert task.exception(10) is not None
     assert (tmp_path / "note").read_text() == "finished"
+
+
+def test_a_worker_has_what_it_is_given_and_nothing_else(odd):
+    odd.request("add", names=["a"])
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as pipe:
+        odd.request_with([theirs], "start_worker")
+        os.close(theirs)
+
+        assert odd.request("ask_worker", question="who") == "WHO"
+        assert pipe.read().decode() == "[0, 1, 2, 3, 4]"
+        wait_until(lambda: odd.request("worker_status") == 0)
+        assert odd.request("died") == ["worker"]
+
+
+def test_a_worker_that_fails_ends_and_its_director_hears_of_it(odd):
+    odd.request("start_worker", fails=True)
+
+    wait_until(lambda: odd.request("worker_status") is not None)
+    assert odd.request("worker_status") == 1
+
+
+def test_a_worker_ends_with_the_lab(odd):
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as pipe:
+        odd.request_with([theirs], "start_worker")
+        os.close(theirs)
+        odd.close()
+
+        assert pipe.read()  # to its end, which comes when the last process has closed it
