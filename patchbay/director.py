@@ -16,6 +16,9 @@ from typing import Any, cast
 from actors.errors import NodeGone
 from actors.protocol import Plain
 from actors.supervisor import NodeSpec, Supervisor
+from patchbay.capture.bpf import unpacked
+from patchbay.capture.recordings import Recordings
+from patchbay.capture.selection import Selection
 from patchbay.errors import PatchbayError
 from patchbay.events import EventLog
 from patchbay.topology import edit
@@ -66,6 +69,14 @@ class LabDirector:
         self._kernel = Kernel(dad=self._topology.ipv6_dad)
         self._log = EventLog(cast("str | None", options["outdir"]))
         self._supervisor.output_directory = self._log.nodes_directory
+        self._recordings = Recordings(
+            supervisor,
+            self._kernel,
+            on_end=lambda number: self._log.add("capture_ended", capture=number),
+            on_lack=lambda number, reason: self._log.add(
+                "capture_incomplete", capture=number, reason=reason
+            ),
+        )
         for name, text in _static_files().items():
             self._write(name, text)
         self._apply(None, self._topology)
@@ -142,6 +153,28 @@ class LabDirector:
         self._kernel.flush_conntrack(node, node_plan(self._topology, node).tables)
         self._log.add("nat_state_flushed", router=node)
         return None
+
+    def on_capture(
+        self, selection: Plain, program: bytes, filter_text: str, snaplen: int | None
+    ) -> Plain:
+        """Start a recording; its client's channel and the file come with the request."""
+        chosen = from_plain(Selection, selection)
+        number = self._recordings.start(
+            self._topology,
+            chosen,
+            unpacked(program),
+            filter_text=filter_text,
+            snaplen=snaplen,
+            given=self._supervisor.given,
+        )
+        self._log.add(
+            "capture_started",
+            capture=number,
+            node=chosen.node,
+            iface=chosen.interface,
+            filter=filter_text,
+        )
+        return number
 
     # -- changes
 
@@ -305,6 +338,7 @@ class LabDirector:
         except WiringError as error:
             raise RefusedByKernel(str(error)) from error
         self._topology = after
+        self._recordings.follow(after)
         self._log.save_state(after)
 
     def _apply(self, before: Topology | None, after: Topology) -> None:

@@ -14,6 +14,7 @@ from actors.output import OutputLine
 from actors.process import Process
 from actors.tasks import Task
 from patchbay.aio import (
+    AsyncCapture,
     AsyncDevice,
     AsyncIface,
     AsyncIx,
@@ -23,6 +24,7 @@ from patchbay.aio import (
     AsyncReflector,
     AsyncRouter,
 )
+from patchbay.capture.handle import Capture, CapturedInterface, CaptureStats
 from patchbay.director import RefusedByKernel
 from patchbay.errors import ConfigError, Problem
 from patchbay.events import Event
@@ -63,6 +65,7 @@ from patchbay.values import (
 from patchbay.version import __version__
 
 __all__ = [
+    "AsyncCapture",
     "AsyncDevice",
     "AsyncIface",
     "AsyncIx",
@@ -72,6 +75,9 @@ __all__ = [
     "AsyncReflector",
     "AsyncRouter",
     "CallTimeout",
+    "Capture",
+    "CaptureStats",
+    "CapturedInterface",
     "ConfigError",
     "DelayTable",
     "Device",

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from actors.errors import NodeGone
 from actors.protocol import Plain
+from patchbay.capture.handle import Capture
+from patchbay.capture.output import Destination
+from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, Problem
 from patchbay.topology.plain import to_plain
 from patchbay.topology.snapshot import InterfaceSnapshot
@@ -142,6 +145,33 @@ class Iface:
         self._now()
         told = self._node.lab.request("stats", node=self._node.name, iface=self._name)
         return InterfaceStats(**cast("dict[str, int]", told))
+
+    def capture(
+        self,
+        destination: Destination,
+        *,
+        filter: str | None = None,
+        snaplen: int | None = None,
+        far_end: bool = False,
+    ) -> Capture:
+        """Record the packets that go over it, as pcapng; see `Lab.capture`.
+
+        Args:
+            destination: where to.
+            filter: which packets; all if not given.
+            snaplen: bytes to keep of each; all if not given.
+            far_end: whether the other end of its cable, the port of its LAN, is recorded beside
+                it: what the link does to packets is between the two.
+
+        Raises:
+            ConfigError: what is wrong with the filter; or this is a LAN, which has no cable.
+        """
+        now = self._now()
+        if far_end and now.lan is None:
+            message = "it is a LAN and has no far end: record what is plugged into it"
+            raise ConfigError(Problem(f"node {self._node.name!r}, {self._name}", message))
+        selection = Selection(node=self._node.name, interface=self._name, far_end=far_end)
+        return Capture.start(self._node.lab, selection, destination, filter, snaplen)
 
     # -- what can be done to it
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
@@ -14,6 +14,9 @@ from actors.connection import Connection
 from actors.errors import NodeGone
 from actors.node import Node
 from actors.protocol import Plain
+from patchbay.capture.handle import Capture
+from patchbay.capture.output import Destination
+from patchbay.capture.selection import Selection
 from patchbay.described import Described
 from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.events import Event
@@ -384,6 +387,31 @@ class Lab(Described):
         """The whole network as it is now: frozen dataclasses."""
         return from_plain(Topology, self.request("topology"))
 
+    # -- packets
+
+    def capture(
+        self, destination: Destination, *, filter: str | None = None, snaplen: int | None = None
+    ) -> Capture:
+        """Record the packets of all interfaces of all nodes, also of those that are added later.
+
+        One pcapng stream, for Wireshark: each interface by its name (`laptop/eth0`), with the
+        direction of each packet, times in nanoseconds, names of nodes for addresses, and how many
+        packets were lost. A packet is in it once for each interface that it passes. Ports of LANs
+        and loopbacks are left out.
+
+        Args:
+            destination: a path, a descriptor, a socket or a binary file object; what is a pipe,
+                a socket or a file is written to live, at the latest 0.1 s after a packet.
+            filter: which packets, in a part of tcpdump's language: `"tcp port 443 and not host
+                laptop"`; all if not given.
+            snaplen: bytes to keep of each packet; all if not given.
+
+        Raises:
+            ConfigError: what is wrong with the filter.
+            OSError: the file cannot be opened.
+        """
+        return Capture.start(self, Selection(), destination, filter, snaplen)
+
     # -- events
 
     def events(self, since: int = 0) -> list[Event]:
@@ -399,10 +427,14 @@ class Lab(Described):
 
     def request(self, method: str, **arguments: Plain) -> Plain:
         """Ask the lab's supervisor; for the handles of this package."""
+        return self.request_with((), method, **arguments)
+
+    def request_with(self, given: Sequence[int], method: str, **arguments: Plain) -> Plain:
+        """The same, with descriptors that go along; they stay open here."""
         if self._batch:
             about = arguments.get("node", arguments.get("name"))
             if about in {request.name for request in self._batch}:
                 raise NodeGone(
                     f"node {about!r} is not built yet: it is, once the `with lab.batch()` block ends"
                 )
-        return self._connection.request(method, **arguments)
+        return self._connection.request_with(given, method, **arguments)

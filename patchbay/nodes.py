@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from actors.connection import Connection
 from actors.node import Node
+from patchbay.capture.handle import Capture
+from patchbay.capture.output import Destination
+from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.iface import Iface
 from patchbay.nat_table import NatEntry, nat_entries
@@ -166,6 +169,18 @@ class LabNode(Node):
             size: bytes of payload.
         """
         return self.call(ping, self.address_of(target), count, timeout, interval, size)
+
+    def capture(
+        self, destination: Destination, *, filter: str | None = None, snaplen: int | None = None
+    ) -> Capture:
+        """Record the packets of all its interfaces, as pcapng; see `Lab.capture`.
+
+        Those that it gets later are recorded too, also such as programs make (`tun0`, `wg0`). A
+        packet of the loopback is recorded once. What a LAN's ports carry among each other is not
+        the router's: record the devices, or the lab.
+        """
+        self.interface_snapshots()  # is it there? A file shall not be emptied for nothing
+        return Capture.start(self._lab, Selection(node=self._name), destination, filter, snaplen)
 
     def reflector(
         self, protocol: Literal["udp", "tcp"] = "udp", port: int = 0, host: str = ""

@@ -13,6 +13,7 @@ import pytest
 
 from actors.process import Process
 from patchbay import (
+    AsyncCapture,
     AsyncDevice,
     AsyncIface,
     AsyncIx,
@@ -21,6 +22,7 @@ from patchbay import (
     AsyncReflector,
     AsyncRouter,
     CallTimeout,
+    Capture,
     ConfigError,
     Device,
     Iface,
@@ -40,8 +42,9 @@ TWINS = [
     (Ix, AsyncIx),
     (Iface, AsyncIface),
     (Reflector, AsyncReflector),
+    (Capture, AsyncCapture),
 ]
-INTERNAL = {"request", "add_name", "look_up", "ask_door", "start"}
+INTERNAL = {"request", "request_with", "add_name", "look_up", "ask_door", "start"}
 """What handles ask of each other; not for users."""
 AT_ONCE = {
     "node",

@@ -1,5 +1,6 @@
 """The lab for asyncio code: the same names, awaited. See `patchbay.aio.lab`."""
 
+from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.iface import AsyncIface
 from patchbay.aio.lab import AsyncLab
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncNode, AsyncRouter
@@ -7,6 +8,7 @@ from patchbay.aio.process import AsyncProcess
 from patchbay.aio.reflector import AsyncReflector
 
 __all__ = [
+    "AsyncCapture",
     "AsyncDevice",
     "AsyncIface",
     "AsyncIx",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from patchbay.aio.twin import Told, Twin, awaited
+from patchbay.aio.capture import AsyncCapture
+from patchbay.aio.twin import Told, Twin, awaited, awaited_handle
 from patchbay.iface import Iface
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class AsyncIface(Twin[Iface]):
 
     condition = awaited(Iface.condition)
     stats = awaited(Iface.stats)
+    capture = awaited_handle(Iface.capture, lambda _, capture: AsyncCapture(capture))
     up = awaited(Iface.up)
     down = awaited(Iface.down)
     replug = awaited(Iface.replug)

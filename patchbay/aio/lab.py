@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from actors.protocol import Plain
+from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncRouter, AsyncTarget, blocking
 from patchbay.aio.twin import Told, Twin, awaited, awaited_handle, make
 from patchbay.lab import Lab, LinkEngine
@@ -182,6 +183,10 @@ class AsyncLab(Twin[Lab]):
     to_mermaid = awaited(Lab.to_mermaid)
     to_dot = awaited(Lab.to_dot)
     to_svg = awaited(Lab.to_svg)
+
+    # -- packets
+
+    capture = awaited_handle(Lab.capture, lambda _, capture: AsyncCapture(capture))
 
     # -- events
 

@@ -16,6 +16,7 @@ from actors.node import Node
 from actors.process import Command, plain_command
 from actors.tasks import Task
 from actors.virtual import Network
+from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.iface import AsyncIface
 from patchbay.aio.process import AsyncProcess
 from patchbay.aio.reflector import AsyncReflector
@@ -205,6 +206,8 @@ class AsyncNode(Twin[N], Generic[N]):
         """Send ICMP echo requests, and tell what came back; see `LabNode.ping`."""
         address = await asyncio.to_thread(self.sync.address_of, blocking(target))
         return await self.call(ping, address, count, timeout, interval, size)
+
+    capture = awaited_handle(LabNode.capture, lambda _, capture: AsyncCapture(capture))
 
     async def reflector(
         self, protocol: Literal["udp", "tcp"] = "udp", port: int = 0, host: str = ""

@@ -18,7 +18,15 @@ from patchbay.rules.model import Table
 from patchbay.topology import macs, sysctls
 from patchbay.topology.domains import hides
 from patchbay.topology.draft import BRIDGE_PORTS
-from patchbay.topology.graph import UPLINK, Lan, ancestors, interfaces, ix_networks, lan_of
+from patchbay.topology.graph import (
+    UPLINK,
+    Lan,
+    ancestors,
+    interfaces,
+    ix_networks,
+    lan_of,
+    port_name,
+)
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
 from patchbay.topology.steps import Cable, Neighbour, Network, Route, Rule
 from patchbay.topology.subnets import IX_NETWORK
@@ -157,7 +165,7 @@ def _plug(facts: Facts, node: str, interface: Interface, lan: Lan, mtu: int) -> 
         mac=interface.mac,
         mtu=mtu,
         peer_node=lan.node,
-        peer_interface=f"p{interface.cable}",
+        peer_interface=port_name(interface),
         peer_mac=macs.port_mac(interface.cable),
         # A port drops what is longer than its MTU without a word, as a switch does. It is never
         # what limits a link: the ends are, and they say so by ICMP.

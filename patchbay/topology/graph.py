@@ -74,6 +74,11 @@ def plugged_in(topology: Topology, name: str) -> list[tuple[str, Interface]]:
     return [pair for pair in interfaces(topology) if pair[1].lan == name]
 
 
+def port_name(interface: Interface) -> str:
+    """Return the name of the port that an interface is plugged into, at the node of that LAN."""
+    return f"p{interface.cable}"
+
+
 def ancestors(topology: Topology, router: Router) -> Iterator[str]:
     """Yield the routers between a router and the IX, the nearest first, and the IX."""
     name = router.upstream

@@ -1,0 +1,1 @@
+"""Packet capture: filters, the process that records, pcapng, and the handle of a recording."""

@@ -1,0 +1,250 @@
+"""The recordings of a lab, as its supervisor has them: it opens the rings and hands them over.
+
+Rings are opened here because this process may enter the networks of nodes, and made ready as well:
+what passes before the recording process has taken a ring over is in the ring. The kernel tells of
+every interface that comes or goes, by whomever it was made.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from actors.channel import Closed
+from actors.protocol import Plain
+from actors.supervisor import Supervisor
+from actors.worker import Worker
+from patchbay.capture.bpf import Instruction
+from patchbay.capture.recorder import record
+from patchbay.capture.ring import blocks_for, open_ring
+from patchbay.capture.selection import Selection, has_part, names, nodes, wants
+from patchbay.topology.model import Topology
+from patchbay.version import __version__
+from patchbay.wiring.kernel import Kernel
+from patchbay.wiring.readers import Link
+
+_RTMGRP_LINK = 1
+_GONE = frozenset({errno.ENODEV, errno.ENXIO})
+
+
+@dataclass(slots=True)
+class _Recording:
+    number: int
+    selection: Selection
+    program: tuple[Instruction, ...]
+    blocks: int
+    worker: Worker
+    known: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The interfaces that are recorded, by node and name, with their numbers in the kernel."""
+    names: dict[str, list[str]] = field(default_factory=dict)
+
+    def tell(self, message: dict[str, Plain], descriptors: Sequence[int] = ()) -> None:
+        try:
+            self.worker.channel.send(message, descriptors)
+        except Closed:
+            return  # its process has ended: we will hear of it
+
+
+class Recordings:
+    """All recordings of a lab that go on. Does nothing, and costs nothing, without any."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        kernel: Kernel,
+        *,
+        on_end: Callable[[int], None],
+        on_lack: Callable[[int, str], None],
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            supervisor: whose process this is.
+            kernel: the namespaces of the nodes.
+            on_end: called with the number of a recording that has ended.
+            on_lack: called with the number of one, and the reason, where an interface that came
+                while it went on cannot be recorded.
+        """
+        self._supervisor = supervisor
+        self._kernel = kernel
+        self._on_end = on_end
+        self._on_lack = on_lack
+        self._recordings: list[_Recording] = []
+        self._monitors: dict[str, socket.socket] = {}
+        self._topology: Topology | None = None
+        self._number = 0
+
+    def start(
+        self,
+        topology: Topology,
+        selection: Selection,
+        program: tuple[Instruction, ...],
+        *,
+        filter_text: str,
+        snaplen: int | None,
+        given: Sequence[int],
+    ) -> int:
+        """Start a recording; it goes on when this returns. Returns its number.
+
+        Args:
+            topology: the network as it is.
+            selection: what is recorded.
+            program: what is kept of each packet.
+            filter_text: the filter, for people.
+            snaplen: bytes that are kept of a packet; None for all.
+            given: descriptors for the process that records; see `record`.
+
+        Raises:
+            PatchbayError: this host allows no more processes.
+            OSError: the kernel refuses packet sockets.
+        """
+        self._topology = topology
+        wanted = nodes(selection, topology)
+        work = partial(record, f"patchbay {__version__}", filter_text, snaplen)
+        worker = self._supervisor.start_worker("pb-capture", work, given, self._ended)
+        self._number += 1
+        rings = 2 if selection.node is not None else 2 * len(wanted)
+        recording = _Recording(self._number, selection, program, blocks_for(rings), worker)
+        self._recordings.append(recording)
+        try:
+            self._tell_names(recording)
+            for node in wanted:
+                self._monitor(node)
+                self._look(recording, node, self._kernel.links(node))
+        except BaseException:
+            self._recordings.remove(recording)
+            worker.channel.end()
+            raise
+        return recording.number
+
+    def follow(self, topology: Topology) -> None:
+        """Take a change of the network into account that the kernel has made."""
+        if not self._recordings:
+            return
+        self._topology = topology
+        there = set(self._kernel.nodes)
+        for recording in self._recordings:
+            self._tell_names(recording)
+            for node in {node for node, _ in recording.known} - there:
+                recording.tell({"gone": node})
+                recording.known = {key: at for key, at in recording.known.items() if key[0] != node}
+        wanted = {
+            node for each in self._recordings for node in nodes(each.selection, topology)
+        } & there
+        for node in [node for node in self._monitors if node not in wanted]:
+            self._give_up(node)
+        for node in wanted:
+            if node in self._monitors:
+                self._hear(node)
+            else:
+                self._monitor(node)
+                self._look_for_all(node)
+
+    # -- interfaces
+
+    def _monitor(self, node: str) -> None:
+        """Hear of the interfaces of a node."""
+        if node in self._monitors:
+            return
+        with self._kernel.inside(node):
+            kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            monitor = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        monitor.bind((0, _RTMGRP_LINK))
+        self._monitors[node] = monitor
+        self._supervisor.watch(monitor.fileno(), lambda: self._hear(node))
+
+    def _give_up(self, node: str) -> None:
+        monitor = self._monitors.pop(node)
+        self._supervisor.forget(monitor.fileno())
+        monitor.close()
+
+    def _hear(self, node: str) -> None:
+        """Look at the interfaces of a node if the kernel has told of any."""
+        told = False
+        while True:
+            try:
+                self._monitors[node].recv(1 << 16)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # which says that there is more than was told
+                    raise
+            told = True
+        if told:
+            self._look_for_all(node)
+
+    def _look_for_all(self, node: str) -> None:
+        links = self._kernel.links(node)
+        assert self._topology is not None
+        for recording in self._recordings:
+            if has_part(recording.selection, self._topology, node):
+                try:
+                    self._look(recording, node, links)
+                except OSError as error:
+                    self._on_lack(recording.number, str(error.strerror))
+
+    def _look(self, recording: _Recording, node: str, links: Sequence[Link]) -> None:
+        """Have the recording take up what a node has, and forget what it has no more."""
+        assert self._topology is not None
+        there = {(node, link.name): link.index for link in links}
+        recording.known = {
+            key: at for key, at in recording.known.items() if key[0] != node or there.get(key) == at
+        }
+        for link in links:
+            key = node, link.name
+            port = link.bridge is not None
+            if key not in recording.known and wants(
+                recording.selection, self._topology, node, link.name, port
+            ):
+                self._open(recording, node, link)
+
+    def _open(self, recording: _Recording, node: str, link: Link) -> None:
+        try:
+            with self._kernel.inside(node):
+                ring = open_ring(
+                    link.name, recording.program, recording.blocks, loopback=link.name == "lo"
+                )
+        except OSError as error:
+            if error.errno in _GONE:
+                return  # since it was told of
+            error.strerror = f"a ring for the packets of {node}/{link.name}: {error.strerror}"
+            raise
+        with ring:
+            addresses: list[Plain] = [
+                [str(each.address.ip), each.address.network.prefixlen]
+                for each in self._kernel.addresses(node)
+                if each.interface == link.name
+            ]
+            recording.known[node, link.name] = link.index
+            recording.tell(
+                {
+                    "node": node,
+                    "interface": link.name,
+                    "addresses": addresses,
+                    "blocks": recording.blocks,
+                },
+                [ring.fileno()],
+            )
+
+    # -- names and the end
+
+    def _tell_names(self, recording: _Recording) -> None:
+        assert self._topology is not None
+        now = names(self._topology)
+        new = {key: value for key, value in now.items() if recording.names.get(key) != value}
+        if new:
+            recording.names |= new
+            recording.tell({"names": {key: list(value) for key, value in new.items()}})
+
+    def _ended(self, worker: Worker) -> None:
+        recording = next((each for each in self._recordings if each.worker is worker), None)
+        if recording is None:
+            return
+        self._recordings.remove(recording)
+        if not self._recordings:
+            for node in list(self._monitors):
+                self._give_up(node)
+        self._on_end(recording.number)
