@@ -41,6 +41,9 @@ class Bare:
         """Remember who died."""
         self.died.append(f"{name}: {reason}")
 
+    def node_restarted(self, name: str) -> None:
+        """Whoever asked for it knows."""
+
     def idle(self) -> None:
         """Put nothing off."""
 

@@ -54,6 +54,9 @@ class Director(Protocol):
     def node_died(self, name: str, reason: str) -> None:
         """Take note that the process of a node ended, without having been asked to."""
 
+    def node_restarted(self, name: str) -> None:
+        """Take note that a node has a new process, because a client asked for it."""
+
     def idle(self) -> float | None:
         """Do what can wait until nobody asks; seconds until there is more, None if there is not."""
 
@@ -291,6 +294,8 @@ class Supervisor:
         self._kill([child])
         self._fork([child])
         self.wait_ready([name])
+        if self._director is not None:
+            self._director.node_restarted(name)
         return None, []
 
     def _on_stack(self, name: str) -> Answer:

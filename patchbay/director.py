@@ -151,7 +151,7 @@ class LabDirector:
     def on_flush_nat(self, node: str) -> Plain:
         """Forget every connection that a router tracks, and so every mapping."""
         self._kernel.flush_conntrack(node, node_plan(self._topology, node).tables)
-        self._log.add("nat_state_flushed", router=node)
+        self._log.add("nat_state_flushed", node=node)
         return None
 
     def on_capture(
@@ -213,7 +213,7 @@ class LabDirector:
     def on_remove_iface(self, node: str, name: str) -> Plain:
         """Remove an interface of a device."""
         self._change(edit.remove_iface(self._topology, node, name))
-        self._log.add("interface_removed", device=node, iface=name)
+        self._log.add("interface_removed", node=node, iface=name)
         return None
 
     def on_replug(self, node: str, name: str, router: str) -> Plain:
@@ -260,14 +260,14 @@ class LabDirector:
     def on_set_default_route(self, node: str, name: str) -> Plain:
         """Have a device's default route leave by another interface."""
         self._change(edit.set_default_route(self._topology, node, name))
-        self._log.add("default_route_changed", device=node, iface=name)
+        self._log.add("default_route_changed", node=node, iface=name)
         return None
 
     def on_set_nat(self, node: str, nat: Plain, flush: bool) -> Plain:
         """Set how a router translates IPv4 addresses."""
         before = self._topology.routers[node].nat
         self._change(edit.set_nat(self._topology, node, from_plain(_NAT, nat)))
-        self._log.add("nat_changed", router=node, nat=nat)
+        self._log.add("nat_changed", node=node, nat=nat)
         # What was not translated has no way back any more; it may begin anew.
         if flush or before is Nat.NONE:
             self.on_flush_nat(node)
@@ -276,27 +276,27 @@ class LabDirector:
     def on_set_nat_v6(self, node: str, mode: Plain) -> Plain:
         """Set how a router translates IPv6 addresses."""
         self._change(edit.set_nat_v6(self._topology, node, from_plain(NatV6Mode, mode)))
-        self._log.add("nat_v6_changed", router=node, nat_v6=mode)
+        self._log.add("nat_v6_changed", node=node, nat_v6=mode)
         return None
 
     def on_set_firewall(self, node: str, firewall: Plain) -> Plain:
         """Set what a router lets through."""
         value = from_plain(_FIREWALL, firewall)
         self._change(edit.set_firewall(self._topology, node, value))
-        self._log.add("firewall_changed", router=node, firewall=firewall)
+        self._log.add("firewall_changed", node=node, firewall=firewall)
         return None
 
     def on_set_block_icmp_frag_needed(self, node: str, block: bool) -> Plain:
         """Set whether path MTU discovery ends at a router."""
         self._change(edit.set_block_icmp_frag_needed(self._topology, node, block))
-        self._log.add("pmtu_black_hole_changed", router=node, block=block)
+        self._log.add("pmtu_black_hole_changed", node=node, block=block)
         return None
 
     def on_set_downlink(self, node: str, condition: Plain) -> Plain:
         """Set what packets from a router to its LAN meet."""
         value = from_plain(_CONDITION, condition)
         self._change(edit.set_downlink(self._topology, node, value))
-        self._log.add("downlink_condition_changed", router=node, condition=condition)
+        self._log.add("downlink_condition_changed", node=node, condition=condition)
         return None
 
     def on_dns_entry(self, name: str, addresses: list[str], node: str | None) -> Plain:
@@ -313,6 +313,10 @@ class LabDirector:
     def node_died(self, name: str, reason: str) -> None:
         """Note that the process of a node ended by itself."""
         self._log.add("node_died", node=name, reason=reason)
+
+    def node_restarted(self, name: str) -> None:
+        """Note that a node has a new process."""
+        self._log.add("node_restarted", node=name)
 
     def idle(self) -> float | None:
         """Do what was put off; seconds until the next call, None if nothing is due."""

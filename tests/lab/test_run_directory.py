@@ -96,6 +96,15 @@ def test_a_node_that_dies_is_an_event(lab):
     assert "3" in event.fields["reason"]
 
 
+def test_a_restart_is_an_event(lab):
+    device = lab.add_device("d", lab.add_router("dc"))
+
+    device.restart()
+
+    event = lab.events()[-1]
+    assert (event.kind, event.fields) == ("node_restarted", {"node": "d"})
+
+
 def test_the_run_directory_has_events_state_and_output(tmp_path):
     outdir = tmp_path / "deep" / "run"
     with Lab("mine", outdir=outdir, seed=7) as lab:
