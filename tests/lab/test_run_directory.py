@@ -66,7 +66,7 @@ def test_events_carry_what_changed(lab):
     assert (replug["node"], replug["iface"]) == ("d", "eth1")
     assert (replug["from_router"], replug["to_router"]) == ("dc", "home")
     assert by_kind["mtu_changed"] == {"node": "d", "iface": "eth0", "mtu": 1400}
-    assert by_kind["nat_changed"] == {"router": "home", "nat": "none"}
+    assert by_kind["nat_changed"] == {"node": "home", "nat": "none"}
     assert by_kind["router_added"]["name"] == "home"
     assert by_kind["device_added"]["name"] == "d"
     assert by_kind["dns_entry_added"]["node"] == "d"
