@@ -20,6 +20,7 @@ from patchbay.wiring.errors import WiringError
 from patchbay.wiring.namespace import Namespace, Whereabouts
 from patchbay.wiring.netlink import Message
 from patchbay.wiring.readers import InterfaceAddress, KernelNeighbour, KernelRoute, KernelRule, Link
+from patchbay.wiring.settling import await_own_addresses
 from patchbay.wiring.sysctl import Lack
 
 _ALREADY_SO: dict[type[Step], frozenset[int]] = {
@@ -170,6 +171,7 @@ class Kernel:
             for step in done:
                 if isinstance(step, AddCable):
                     self._plug_in(step)
+            self._finish(done)
         except BaseException as error:
             undoing = tuple(self._undo(done))
             if isinstance(error, WiringError):
@@ -187,6 +189,20 @@ class Kernel:
             cables.plug_in(self._node(cable.node), self._node(cable.peer_node), cable)
         except OSError as error:
             raise WiringError(step, error) from error
+
+    def _finish(self, done: Collection[Step]) -> None:
+        """Wait until interfaces that steps have changed are what they say they are."""
+        for (node, interface), step in _changed(done).items():
+            if node not in self._nodes:
+                continue
+            try:
+                if self._dad:  # then addresses come when it is over
+                    readers.link(self._node(node).route, interface)
+                else:
+                    await_own_addresses(self._node(node), interface)
+            except OSError as error:
+                if error.errno != errno.ENODEV:  # a later step took it away
+                    raise WiringError(step, error) from error
 
     def _undo(self, done: list[Step]) -> Iterator[WiringError]:
         for step in reversed(done):
@@ -311,3 +327,20 @@ class Kernel:
             return self._nodes[name]
         except KeyError:
             raise LookupError(f"no namespace is held for a node {name!r}") from None
+
+
+def _changed(done: Iterable[Step]) -> dict[tuple[str, str], Step]:
+    """The interfaces that steps connect or give addresses to, each with the step that did."""
+    found: dict[tuple[str, str], Step] = {}
+    for step in done:
+        match step:
+            case steps.AddCable(cable=cable) | steps.MoveCable(after=cable):
+                if cable.bridge is not None:
+                    found[cable.peer_node, cable.bridge] = step
+                if cable.node_bridge is not None:
+                    found[cable.node, cable.node_bridge] = step
+            case steps.SetLink(node=node, interface=name, up=True):
+                found[node, name] = step
+            case steps.AddAddress(node=node, interface=name):
+                found[node, name] = step
+    return found

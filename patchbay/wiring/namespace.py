@@ -43,6 +43,19 @@ class Namespace:
         """The connection for links, addresses, routes, rules and neighbours."""
         return self.connection(NETLINK_ROUTE)
 
+    def listen(self, group: int) -> socket.socket:
+        """A socket that is told of every change of a kind; the caller closes it.
+
+        Args:
+            group: the kind, one of the `RTNLGRP_` numbers of rtnetlink.
+        """
+        self._enter(self.descriptor)
+        told = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_ROUTE
+        )
+        told.bind((0, 1 << (group - 1)))
+        return told
+
     def index(self, interface: str) -> int:
         """The index of an interface.
 

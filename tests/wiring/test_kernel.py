@@ -374,3 +374,14 @@ def test_a_host_with_read_only_sysctls_still_has_silent_ports(kernel):
     ]
     assert link(kernel, "home", "v1").running
     assert not [entry for entry in kernel.addresses("home") if entry.interface == "v1"]
+
+
+def test_packets_to_a_new_address_arrive_from_the_first_on(kernel):
+    """The kernel grants an IPv6 address before it delivers to it; we wait for that."""
+    kernel.apply_all(lan())
+    for number in range(100):
+        new = f"fd10::{0x100 + number:x}"
+        kernel.apply(address("laptop", "eth0", f"{new}/64"))
+        with udp(kernel, "laptop", new, 9000) as receiver, udp(kernel, "home", "::", 0) as sender:
+            sender.sendto(b"first", (new, 9000))
+            assert receiver.recv(100) == b"first"
