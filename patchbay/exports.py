@@ -10,6 +10,7 @@ from actors.errors import (
     RemoteError,
     TravelError,
 )
+from actors.exceptions import RemoteTraceback
 from actors.output import OutputLine
 from actors.process import Process
 from actors.tasks import Task
@@ -123,6 +124,7 @@ __all__ = [
     "RefusedByKernel",
     "RegionLink",
     "RemoteError",
+    "RemoteTraceback",
     "Router",
     "RouterPreset",
     "Slots",
