@@ -144,7 +144,7 @@ def host_pid(pidfd: int) -> int:
 
 
 class Timer:
-    """A one-shot kernel timer with a descriptor that becomes readable when it fires."""
+    """A one-shot kernel timer of CLOCK_MONOTONIC with a descriptor that becomes readable when it fires."""
 
     def __init__(self) -> None:
         clock_monotonic, cloexec_nonblocking = 1, 0o2000000 | 0o4000
@@ -161,6 +161,12 @@ class Timer:
     def start(self, schedule: ctypes.Array[ctypes.c_char]) -> None:
         """Let it fire once, after the time that `schedule` made."""
         _libc.timerfd_settime(self.descriptor, 0, schedule, None)
+
+    def start_at(self, time: int) -> None:
+        """Let it fire once, at a time in nanoseconds of CLOCK_MONOTONIC; at once if it is past."""
+        absolute = 1
+        schedule = struct.pack("4q", 0, 0, *divmod(max(1, time), 1_000_000_000))
+        _libc.timerfd_settime(self.descriptor, absolute, schedule, None)
 
     def stop(self) -> None:
         """Let it not fire; a firing that nobody read yet is forgotten."""

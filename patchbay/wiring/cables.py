@@ -49,9 +49,9 @@ def add_cable(near: Namespace, far: Namespace, cable: Cable) -> None:
     )
     try:
         if cable.bridge is not None:
-            _bring_up_port(far, name)
+            bring_up_port(far, name)
         if cable.node_bridge is not None:
-            _bring_up_port(near, cable.interface)
+            bring_up_port(near, cable.interface)
     except OSError:
         far.route.ask(messages.delete_link(name))
         raise
@@ -102,12 +102,13 @@ def _settle(namespace: Namespace, cable: Cable, *, up: bool) -> None:
     namespace.route.ask(messages.set_link(name, mtu=cable.peer_mtu, mac=cable.peer_mac))
     namespace.route.ask(messages.plug(name, bridge))
     if bridge is not None:
-        _bring_up_port(namespace, name)
+        bring_up_port(namespace, name)
     elif up:
         namespace.route.ask(messages.set_link(name, up=True))
 
 
-def _bring_up_port(namespace: Namespace, name: str) -> None:
+def bring_up_port(namespace: Namespace, name: str) -> None:
+    """Switch an interface on that is a port, or is to be one."""
     # A port only carries others' frames: without IPv6 it sends none of its own. Where its sysctl
     # cannot be written, it at least makes itself no address.
     key = f"ipv6.conf.{name.replace('.', '/')}.disable_ipv6"

@@ -55,15 +55,19 @@ RULEHDR = Struct("=BBBBBxxBI")
 
 IFF_UP = 0x1
 IFA_F_NODAD = 0x02
-NUD_PERMANENT = 0x80
+NUD_REACHABLE, NUD_NOARP, NUD_PERMANENT = 0x02, 0x40, 0x80
+_NTF_MASTER, _NTF_STICKY = 0x04, 0x40
+_AF_BRIDGE = 7
 RTPROT_STATIC = 4
 IP6_METRIC = 1024
 """What the kernel gives an IPv6 route that names no metric (IP6_RT_PRIO_USER)."""
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER = 1, 3, 4, 10
 _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 18, 26, 28
-_IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
+_IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES, _IFLA_GSO_MAX_SEGS = 31, 32, 40
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 4, 5
+_IFLA_BRPORT_STATE, _BR_STATE_LISTENING = 1, 1
 _IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
 _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 8, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
@@ -185,6 +189,52 @@ def plug(name: str, bridge: int | None) -> Message:
         Kind.RTM_NEWLINK,
         0,
         IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name) + u32(_IFLA_MASTER, bridge or 0),
+    )
+
+
+def shut_port(name: str) -> Message:
+    """Have a bridge forward nothing from one of its ports, and nothing to it, for a while.
+
+    A state of the spanning tree does that which the kernel, without one, leaves alone until the
+    port's carrier goes and comes.
+    """
+    data = u8(_IFLA_BRPORT_STATE, _BR_STATE_LISTENING)
+    return routing(
+        Kind.RTM_NEWLINK,
+        0,
+        IFINFO.pack(0, 0, 0, 0, 0)
+        + text(_IFLA_IFNAME, name)
+        + nested(
+            _IFLA_LINKINFO,
+            text(_IFLA_INFO_SLAVE_KIND, "bridge"),
+            nested(_IFLA_INFO_SLAVE_DATA, data),
+        ),
+    )
+
+
+def set_segments(name: str, most: int) -> Message:
+    """Have packets cut into as many as fit a wire, if they are for more than so many (GSO)."""
+    return routing(
+        Kind.RTM_NEWLINK,
+        0,
+        IFINFO.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, name) + u32(_IFLA_GSO_MAX_SEGS, most),
+    )
+
+
+def new_forwarding(port: int, mac: str, *, learned: bool) -> Message:
+    """Have a bridge send frames for a hardware address to one of its ports, and to no other.
+
+    Args:
+        port: index of the port.
+        mac: the hardware address.
+        learned: whether that holds until the address is seen elsewhere; else for good.
+    """
+    state, flags = (NUD_REACHABLE, 0) if learned else (NUD_NOARP, _NTF_STICKY)
+    return routing(
+        Kind.RTM_NEWNEIGH,
+        NLM_F_CREATE | NLM_F_REPLACE,
+        NDMSG.pack(_AF_BRIDGE, port, state, _NTF_MASTER | flags, 0)
+        + attribute(_NDA_LLADDR, hardware_address(mac)),
     )
 
 

@@ -1,1 +1,1 @@
-"""Link conditions by a process of our own: a pure core, and the process that feeds it."""
+"""Link conditions by a process of our own: packet sockets, the process, and who talks to it."""

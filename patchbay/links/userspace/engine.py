@@ -1,0 +1,232 @@
+"""The loop of the process that makes link conditions: ports, deadlines, and requests."""
+
+from __future__ import annotations
+
+import select
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from heapq import heappop, heappush
+from typing import cast
+
+from actors.channel import Channel, Closed
+from actors.linux import Timer
+from actors.protocol import Plain
+from patchbay.links.packets.frame import ETHERNET, HEADER
+from patchbay.links.spec import LinkSpec
+from patchbay.links.userspace.many import Messages
+from patchbay.links.userspace.port import Port, stamp_arrivals
+from patchbay.links.userspace.slab import Slab
+from patchbay.links.userspace.wire import Direction, Wire
+from patchbay.topology.plain import from_plain
+
+_VLAN = 4
+"""Bytes of a VLAN tag."""
+_CAPACITIES = (2048, 16_384, 66_048)
+"""Bytes of buffers: for frames of the usual MTU, jumbo frames, and any frame."""
+_PAUSE = 50_000
+"""Nanoseconds between two wake-ups at least: deadlines closer to each other share one."""
+
+
+class Engine:
+    """Serves links until the other end of its channel is gone."""
+
+    def __init__(self, control: Channel) -> None:
+        self._control = control
+        self._poll = select.epoll()
+        self._timer = Timer()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._wires: dict[str, Wire] = {}
+        self._messages = Messages()
+        self._slabs = {capacity: Slab(capacity) for capacity in _CAPACITIES}
+        self._deadlines: list[tuple[int, int, Direction]] = []
+        self._serial = 0
+        self._armed: int | None = None
+        self._stamps = stamp_arrivals()
+        self._watch(control.fileno(), self._on_requests)
+        self._watch(self._timer.descriptor, self._on_timer)
+
+    def run(self) -> None:
+        """Serve."""
+        try:
+            while True:
+                for descriptor, _ in self._poll.poll():
+                    handler = self._handlers.get(descriptor)
+                    if handler is not None:  # else a request before it has closed it
+                        handler(descriptor)
+                self._let_go()
+        except Closed:
+            return
+
+    def _watch(self, descriptor: int, handler: Callable[[int], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._poll.register(descriptor, select.EPOLLIN)
+
+    def _forget(self, descriptor: int) -> None:
+        if self._handlers.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+
+    # -- packets
+
+    def _listen(self, direction: Direction) -> None:
+        descriptor = direction.source.fileno()
+
+        def on_packets(_: int) -> None:
+            try:
+                direction.take(time.monotonic_ns())
+            except OSError:  # the interface is gone; whoever removed it says so soon
+                self._forget(descriptor)
+            self._look_after(direction)
+
+        self._watch(descriptor, on_packets)
+
+    def _look_after(self, direction: Direction) -> None:
+        """Send what is due of a direction, and come back when there is more."""
+        before = direction.deadline
+        direction.let_go(time.monotonic_ns())
+        self._await(direction, before)
+
+    def _await(self, direction: Direction, before: int | None) -> None:
+        if direction.deadline is not None and direction.deadline != before:
+            self._serial += 1
+            heappush(self._deadlines, (direction.deadline, self._serial, direction))
+
+    def _let_go(self) -> None:
+        """Send what is due, and set the timer for what is due next."""
+        deadlines = self._deadlines
+        now = time.monotonic_ns()
+        while deadlines and deadlines[0][0] <= now:
+            deadline, _, direction = heappop(deadlines)
+            if direction.deadline == deadline:
+                direction.let_go(now)
+                self._await(direction, None)
+        while deadlines and deadlines[0][2].deadline != deadlines[0][0]:
+            heappop(deadlines)  # it has another one by now
+        if deadlines and deadlines[0][0] != self._armed:
+            self._armed = deadlines[0][0]
+            self._timer.start_at(max(self._armed, now + _PAUSE))
+
+    def _on_timer(self, _: int) -> None:
+        self._timer.read()
+        self._armed = None
+
+    # -- requests
+
+    def _on_requests(self, _: int) -> None:
+        for message, descriptors in self._control.waiting():
+            method = cast("str", message["method"])
+            arguments = cast("dict[str, Plain]", message["arguments"])
+            try:
+                value = getattr(self, f"on_{method}")(*descriptors, **arguments)
+            except OSError as error:
+                self._control.send({"refused": str(error), "number": error.errno})
+            else:
+                self._control.send({"value": value})
+
+    def on_add(
+        self, near: int, far: int, link: str, up: Plain, down: Plain, mtu: int, since: int
+    ) -> Plain:
+        """Take over a link.
+
+        Args:
+            near: socket on the end of the cable that comes from the node.
+            far: socket on the end of the cable that leads to the LAN.
+            link: what it is called from now on.
+            up: what packets from the node meet.
+            down: what packets to the node meet.
+            mtu: longest packet in bytes.
+            since: until when others have passed on what came from the node, and what is for
+                everybody, in nanoseconds of CLOCK_REALTIME.
+        """
+        slab = self._slab(mtu)
+        wire = self._wires[link] = Wire(
+            from_plain(LinkSpec, up),
+            from_plain(LinkSpec, down),
+            Port(near, self._messages),
+            Port(far, self._messages),
+            (slab, slab),
+        )
+        for direction in wire.directions:
+            direction.begin(time.monotonic_ns(), since, groups=direction is wire.down)
+            self._listen(direction)
+            self._look_after(direction)
+        return None
+
+    def on_change(self, link: str, up: Plain, down: Plain) -> Plain:
+        """Have what comes from now on meet something else."""
+        wire = self._wires[link]
+        for direction, spec in zip(wire.directions, (up, down), strict=True):
+            self._look_after(direction)
+            direction.pipeline.change(from_plain(LinkSpec, spec))
+            self._look_after(direction)
+        return None
+
+    def on_hold(self, link: str) -> Plain:
+        """Send at once what is on its way from the node; what comes from now on stays in the socket."""
+        up = self._wires[link].up
+        self._forget(up.source.fileno())
+        up.take(time.monotonic_ns())
+        up.flush(time.monotonic_ns())
+        return None
+
+    def on_finish(self, link: str, until: int) -> Plain:
+        """Pass on what has arrived, and give a link up.
+
+        Args:
+            link: one that is held.
+            until: when the kernel began to pass on what comes from the node, in nanoseconds of
+                CLOCK_REALTIME.
+        """
+        wire = self._wires[link]
+        wire.up.finish(time.monotonic_ns(), until)
+        wire.down.finish(time.monotonic_ns(), time.time_ns())
+        return self.on_remove(link)
+
+    def on_remove(self, link: str) -> Plain:
+        """Give a link up; what is on its way is lost."""
+        wire = self._wires.pop(link)
+        for direction in wire.directions:
+            self._forget(direction.source.fileno())
+            direction.deadline = None
+        wire.close()
+        return None
+
+    def on_quiet(self, link: str) -> Plain:
+        """Nanoseconds since the last packet came; None while packets are on their way."""
+        wire = self._wires[link]
+        if not all(direction.pipeline.empty for direction in wire.directions):
+            return None
+        return time.monotonic_ns() - max(each.touched for each in wire.directions)
+
+    def on_stats(self, link: str) -> Plain:
+        """What either direction has done."""
+        return [self._stats(direction) for direction in self._wires[link].directions]
+
+    def _stats(self, direction: Direction) -> Plain:
+        counters = direction.pipeline.counters
+        packets, size = direction.pipeline.queued
+        return {
+            **asdict(counters),
+            "lost": {
+                **counters.lost,
+                "engine": direction.source.missed,
+                "refused": direction.refused,
+            },
+            "queued_packets": packets,
+            "queued_size": size,
+            "lateness": asdict(direction.lateness),
+        }
+
+    def _slab(self, mtu: int) -> Slab:
+        least = HEADER + ETHERNET + _VLAN + mtu
+        return self._slabs[min(each for each in _CAPACITIES if each >= least)]
+
+
+def serve(control: Channel) -> None:
+    """Be the process that makes link conditions, until the supervisor is gone."""
+    try:
+        Engine(control).run()
+    except Exception:
+        control.send({"died": traceback.format_exc()})
+        raise

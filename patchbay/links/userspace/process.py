@@ -1,0 +1,90 @@
+"""The process that makes link conditions, as the supervisor of the lab sees it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from actors.channel import Closed
+from actors.children import how_it_ended
+from actors.errors import PatchbayError
+from actors.protocol import Plain
+from actors.worker import Work, Worker
+from patchbay.links.userspace.engine import serve
+
+NAME = "pb-links"
+"""What it is called in lists of processes."""
+
+Starter = Callable[[str, Work, Callable[[Worker], None]], Worker]
+"""Starts a worker: its name, what it does, and what is called when it has ended."""
+
+
+class EngineDied(PatchbayError, ConnectionError):
+    """The process that passes on the packets of links with conditions is dead.
+
+    No packet comes through on these links, until they are set to None: then they are plain again.
+    """
+
+
+class EngineProcess:
+    """Asks the process, and knows whether it lives. It is started once, and not again."""
+
+    def __init__(self, start: Starter, on_death: Callable[[str], None]) -> None:
+        """Start it.
+
+        Args:
+            start: forks a worker.
+            on_death: told why, should it end by itself.
+
+        Raises:
+            PatchbayError: this host allows no more processes.
+        """
+        self._why = ""
+        self._on_death = on_death
+        self._worker = start(NAME, lambda channel, _: serve(channel), self._on_end)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._worker.pid != 0
+
+    def request(self, method: str, descriptors: Sequence[int] = (), /, **arguments: Plain) -> Plain:
+        """Ask for something, and wait for the answer.
+
+        Args:
+            method: what for; one of the `on_` methods of `Engine`.
+            descriptors: what goes with it; they stay open here.
+            arguments: what else goes with it.
+
+        Raises:
+            EngineDied: it is dead.
+            OSError: the kernel refused what was asked for.
+        """
+        try:
+            if not self.alive:
+                raise self._died()
+            self._worker.channel.send({"method": method, "arguments": arguments}, descriptors)
+            answer, _ = self._worker.channel.receive()
+        except Closed:
+            raise self._died() from None
+        if "died" in answer:
+            self._why = cast("str", answer["died"])
+            raise self._died()
+        if "refused" in answer:
+            raise OSError(answer["number"], cast("str", answer["refused"]))
+        return answer["value"]
+
+    def _on_end(self, worker: Worker) -> None:
+        assert worker.status is not None, "it has ended"
+        with contextlib.suppress(Closed):  # it said no last word
+            for message, _ in worker.channel.waiting():
+                self._why = cast("str", message.get("died", self._why))
+        self._why = self._why or how_it_ended(worker.status)
+        self._on_death(self._why)
+
+    def _died(self) -> EngineDied:
+        return EngineDied(
+            f"the process that makes link conditions is dead: {self._why or 'it has ended'}; "
+            "a link that is set to None is a plain one again"
+        )

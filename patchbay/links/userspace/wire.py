@@ -1,0 +1,139 @@
+"""One link as its process sees it: two ports, and a pipeline for each direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from patchbay.links.packets.frame import Frame
+from patchbay.links.packets.pipeline import Pipeline
+from patchbay.links.spec import LinkSpec
+from patchbay.links.userspace.many import AT_ONCE
+from patchbay.links.userspace.port import Port
+from patchbay.links.userspace.slab import Slab
+
+ROUNDS = 4
+"""Batches that are taken from one port before others have their turn."""
+
+
+@dataclass(slots=True)
+class Lateness:
+    """How late packets left, because this process ran late.
+
+    Attributes:
+        packets: packets that had a time to leave at.
+        late: those that left more than a millisecond after it.
+        worst: the latest one, in nanoseconds.
+    """
+
+    packets: int = 0
+    late: int = 0
+    worst: int = 0
+
+
+_LATE = 1_000_000
+"""Nanoseconds after which a packet has left late."""
+
+
+class Direction:
+    """What arrives at one port leaves by the other, as a pipeline lets it.
+
+    Attributes:
+        pipeline: what packets meet.
+        deadline: when it has to be looked after next; None if nothing is on its way.
+        lateness: how well it was looked after.
+        touched: when packets came last, in nanoseconds.
+    """
+
+    def __init__(self, spec: LinkSpec, source: Port, target: Port, slab: Slab) -> None:
+        self.pipeline = Pipeline(spec, slab)
+        self.deadline: int | None = None
+        self.lateness = Lateness()
+        self.touched = 0
+        self.source = source
+        self._target = target
+        self._slab = slab
+
+    def take(self, now: int) -> None:
+        """Take what has arrived.
+
+        Raises:
+            OSError: the interface is gone, or down.
+        """
+        for _ in range(ROUNDS):
+            frames = self.source.receive(self._slab)
+            if frames:
+                self.touched = now
+                self.pipeline.offer_all(now, frames)
+            if len(frames) < AT_ONCE:
+                return
+
+    def begin(self, now: int, moment: int, *, groups: bool) -> None:
+        """Take what has arrived, but for what others have passed on; see `Port.skip`."""
+        if frames := self.source.skip(moment, self._slab, groups=groups):
+            self.touched = now
+            self.pipeline.offer_all(now, frames)
+
+    def finish(self, now: int, moment: int) -> None:
+        """Pass on at once what has arrived until a moment, in nanoseconds of CLOCK_REALTIME."""
+        self.pipeline.offer_all(now, self.source.until(moment, self._slab))
+        self.flush(now)
+
+    def let_go(self, now: int) -> None:
+        """Send what has to leave until now."""
+        due = self.deadline
+        frames = self.pipeline.due(now)
+        if frames:
+            self._send(frames)
+            if due is not None and due <= now:
+                self._note(len(frames), now - due)
+        self.deadline = self.pipeline.next_deadline()
+
+    def flush(self, now: int) -> None:
+        """Send everything that is on its way, in order, at once."""
+        while (deadline := self.pipeline.next_deadline()) is not None:
+            self._send(self.pipeline.due(max(now, deadline)))
+        self.deadline = None
+
+    @property
+    def refused(self) -> int:
+        """Packets that the kernel did not take, as the interface was down or busy."""
+        return self._target.refused
+
+    def _send(self, frames: list[Frame]) -> None:
+        self._target.send(frames)
+        self._slab.release_all(frames)
+
+    def _note(self, packets: int, late: int) -> None:
+        lateness = self.lateness
+        lateness.packets += packets
+        if late > _LATE:
+            lateness.late += packets
+        if late > lateness.worst:
+            lateness.worst = late
+
+
+class Wire:
+    """Both directions of a link.
+
+    Attributes:
+        up: from the node.
+        down: to the node.
+        ports: the node's end, and the end of the LAN.
+    """
+
+    def __init__(
+        self, up: LinkSpec, down: LinkSpec, near: Port, far: Port, slabs: tuple[Slab, Slab]
+    ) -> None:
+        self.ports = (near, far)
+        self.up = Direction(up, near, far, slabs[0])
+        self.down = Direction(down, far, near, slabs[1])
+
+    @property
+    def directions(self) -> tuple[Direction, Direction]:
+        """Both, the one from the node first."""
+        return self.up, self.down
+
+    def close(self) -> None:
+        """Close both ports; what is on its way is lost."""
+        for port in self.ports:
+            port.close()

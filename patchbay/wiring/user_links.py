@@ -1,0 +1,262 @@
+"""The user-space engine of link conditions: which cables pass its process, and what packets meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from time import monotonic
+from typing import cast
+
+from actors.protocol import Plain
+from patchbay.links.spec import LinkSpec
+from patchbay.links.userspace.process import EngineProcess
+from patchbay.topology.plain import to_plain
+from patchbay.topology.steps import Cable
+from patchbay.values import LinkCondition
+from patchbay.wiring.detour import Detour, Sockets
+from patchbay.wiring.namespace import Namespace
+
+_QUIET = 0.1
+"""Seconds without a packet after which a clean cable may be made a plain one again."""
+_QUIET_MAX = 10.0
+"""Seconds between two looks at a cable that is busy."""
+
+Place = tuple[str, str]
+"""A node and an interface of it."""
+
+
+@dataclass(slots=True)
+class _Wire:
+    """A cable, and what packets meet on it; the detour that it has for that, if it has."""
+
+    cable: Cable
+    up: LinkSpec | None = None
+    down: LinkSpec | None = None
+    detour: Detour | None = None
+    look: float = 0.0
+    """When to look whether it is quiet, if it is clean."""
+    wait: float = _QUIET
+
+    @property
+    def name(self) -> str:
+        return f"{self.cable.node}/{self.cable.interface}"
+
+    @property
+    def clean(self) -> bool:
+        return self.up is None and self.down is None
+
+    def specs(self) -> tuple[Plain, Plain]:
+        """What the process is told of both directions."""
+        known = self.up or self.down
+        seed = 0 if known is None else known.seed
+        up = self.up or LinkSpec(f"{self.name}/up", seed, LinkCondition.LAN)
+        down = self.down or LinkSpec(f"{self.name}/down", seed, LinkCondition.LAN)
+        return to_plain(up), to_plain(down)
+
+    @property
+    def mtu(self) -> int:
+        return max(self.cable.mtu, self.cable.peer_mtu)
+
+
+class UserLinks:
+    """The cables of a lab that pass a process, which is started with the first of them."""
+
+    def __init__(
+        self,
+        namespace: Callable[[str], Namespace | None],
+        inside: Callable[[Namespace], AbstractContextManager[None]],
+        start: Callable[[], EngineProcess],
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            namespace: gives the namespace of a node; None once it is gone.
+            inside: be in a namespace for a while.
+            start: starts the process.
+        """
+        self._namespace = namespace
+        self._inside = inside
+        self._start = start
+        self._engine: EngineProcess | None = None
+        self._wires: dict[Place, _Wire] = {}
+        """By the node's end."""
+        self._near_ends: dict[Place, Place] = {}
+        """The node's end of a cable, by its other end."""
+
+    # -- cables come, move and go
+
+    def note(self, cable: Cable) -> None:
+        """Take note of a cable that was laid."""
+        near = (cable.node, cable.interface)
+        self._wires[near] = _Wire(cable)
+        self._near_ends[cable.peer_node, cable.peer_interface] = near
+
+    def unplug(self, cable: Cable) -> None:
+        """Make a cable that is about to be pulled out a plain one; what is on its way is lost."""
+        wire = self._wires.get((cable.node, cable.interface))
+        if wire is not None and wire.detour is not None:
+            self._drop(wire)
+
+    def plug_in(self, cable: Cable) -> None:
+        """Take note of where a cable was plugged in, and have packets on it meet the same again."""
+        near = (cable.node, cable.interface)
+        wire = self._wires.setdefault(near, _Wire(cable))
+        self._near_ends.pop((wire.cable.peer_node, wire.cable.peer_interface), None)
+        self._near_ends[cable.peer_node, cable.peer_interface] = near
+        wire.cable = cable
+        if not wire.clean:
+            self._lay(wire)
+
+    def forget(self, node: str, interface: str) -> None:
+        """Take note that a cable is gone."""
+        place = (node, interface)
+        wire = self._wires.pop(self._near_ends.get(place, place), None)
+        if wire is not None:
+            self._near_ends.pop((wire.cable.peer_node, wire.cable.peer_interface), None)
+            if wire.detour is not None:
+                self._drop(wire)
+
+    def forget_node(self, node: str) -> None:
+        """Take note that a node is gone, and with it all cables that end there."""
+        for (near, interface), wire in list(self._wires.items()):
+            if node in (near, wire.cable.peer_node):
+                self.forget(near, interface)
+
+    # -- what packets meet
+
+    def set(self, node: str, interface: str, spec: LinkSpec | None) -> None:
+        """Have packets that leave by an end of a cable meet something else; None for nothing.
+
+        Raises:
+            OSError: the kernel refused, or the process is dead; then they meet what they met.
+        """
+        place = (node, interface)
+        wire = self._wires[self._near_ends.get(place, place)]
+        before = wire.up, wire.down
+        if place in self._near_ends:
+            wire.down = spec
+        else:
+            wire.up = spec
+        try:
+            self._tell(wire)
+        except OSError:
+            wire.up, wire.down = before
+            raise
+
+    def _tell(self, wire: _Wire) -> None:
+        if wire.detour is None:
+            if not wire.clean:
+                self._lay(wire)
+            return
+        if wire.clean:
+            wire.look, wire.wait = monotonic() + _QUIET, _QUIET
+            if not self._alive:
+                self._drop(wire)
+                return
+        up, down = wire.specs()
+        self._order("change", link=wire.name, up=up, down=down)
+
+    def _lay(self, wire: _Wire) -> None:
+        near, far = self._namespace(wire.cable.node), self._namespace(wire.cable.peer_node)
+        assert near is not None, "the node of a cable has a namespace"
+        assert far is not None, "the LAN of a cable has a namespace"
+        detour = Detour(wire.cable, near, far, self._inside)
+        up, down = wire.specs()
+
+        process = self._process()
+
+        def start(sockets: Sockets) -> None:
+            process.request(
+                "add",
+                (sockets.near, sockets.far),
+                link=wire.name,
+                up=up,
+                down=down,
+                mtu=wire.mtu,
+                since=sockets.since,
+            )
+
+        detour.lay(start)
+        wire.detour = detour
+
+    def _drop(self, wire: _Wire) -> None:
+        """Make a cable plain at once, or what is left of it; what is on its way is lost."""
+        if self._alive:
+            self._order("remove", link=wire.name)
+        if wire.detour is not None:
+            detour, wire.detour = wire.detour, None
+            detour.abandon()
+            self._clear(detour)
+
+    def _clear(self, detour: Detour) -> None:
+        """Take away what all detours of a LAN share, after the last of them."""
+        lan = detour.cable.peer_node
+        if not any(each.detour and each.cable.peer_node == lan for each in self._wires.values()):
+            detour.clear()
+
+    def tidy(self) -> float | None:
+        """Make plain cables of those that are clean again and quiet.
+
+        A packet that came while the way changes could be lost or overtaken, so it is done when
+        there was none for a while.
+
+        Returns:
+            Seconds until the next look; None if there is nothing to look after.
+        """
+        now = monotonic()
+        waiting = [each for each in self._wires.values() if each.detour and each.clean]
+        for wire in waiting:
+            if wire.look <= now and not self._straighten(wire):
+                wire.wait = min(_QUIET_MAX, 2 * wire.wait)
+                wire.look = now + wire.wait
+        dues = [each.look for each in waiting if each.detour]
+        return max(0.0, min(dues) - now) if dues else None
+
+    def _straighten(self, wire: _Wire) -> bool:
+        """Make a clean cable plain if it is quiet; whether it is plain now."""
+        if not self._alive:
+            self._drop(wire)
+            return True
+        quiet = self._ask("quiet", link=wire.name)
+        if quiet is None or cast("int", quiet) < _QUIET * 1e9:
+            return False
+        detour = wire.detour
+        assert detour is not None, "it has one"
+        detour.take_back(
+            lambda: self._order("hold", link=wire.name),
+            lambda until: self._order("finish", link=wire.name, until=until),
+        )
+        wire.detour = None
+        self._clear(detour)
+        return True
+
+    def stats(self, node: str, interface: str) -> Plain:
+        """What the process did to packets that left by an end of a cable; None if it did nothing.
+
+        Raises:
+            EngineDied: it is dead.
+        """
+        place = (node, interface)
+        wire = self._wires.get(self._near_ends.get(place, place))
+        if wire is None or wire.detour is None:
+            return None
+        both = cast("list[Plain]", self._ask("stats", link=wire.name))
+        return both[place in self._near_ends]
+
+    # -- the process
+
+    @property
+    def _alive(self) -> bool:
+        return self._engine is not None and self._engine.alive
+
+    def _process(self) -> EngineProcess:
+        if self._engine is None:
+            self._engine = self._start()
+        return self._engine
+
+    def _ask(self, method: str, **arguments: Plain) -> Plain:
+        return self._process().request(method, **arguments)
+
+    def _order(self, method: str, **arguments: Plain) -> None:
+        self._ask(method, **arguments)
