@@ -31,12 +31,14 @@ class NodeSpec:
         hostname: what the node takes for its hostname; None to keep the host's.
         namespace: a descriptor of its network namespace; the director keeps it open.
         files: what is mounted over files of the host, by path: names in the hidden directory.
+        environment: variables of its process, and of programs that are not given others.
     """
 
     name: str
     hostname: str | None
     namespace: int
     files: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,8 @@ def main(spec: NodeSpec, given: Inheritance) -> NoReturn:
             linux.unshare(linux.CLONE_NEWUTS)
             linux.sethostname(spec.hostname)
         _show_stacks_on_request(f"{path}.stack")
-        server = Server(spec.name, path)
+        os.environ.update(spec.environment)
+        server = Server(spec.name, path, spec.environment)
     except BaseException as error:
         os.write(_READY, f"it could not start: {error}\0".encode())
         traceback.print_exc()

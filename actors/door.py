@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from actors.channel import Channel, Closed
@@ -25,9 +25,12 @@ from actors.protocol import Plain
 class Door:
     """Serves the connections; all of it in the thread that leads the actor."""
 
-    def __init__(self, node: str, path: str, poll: select.poll) -> None:
+    def __init__(
+        self, node: str, path: str, poll: select.poll, environment: Mapping[str, str]
+    ) -> None:
         self._node = node
         self._poll = poll
+        self._environment = environment
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(path)
@@ -102,6 +105,7 @@ class Door:
         Nobody waits for the program before the client has read who it is: it says so by a
         message, or by closing the connection. Until then a dead program has its process id.
         """
+        options["env"] = {**self._environment, **options["env"]}
         program = start_program(options, descriptors)
         try:
             pidfd = os.pidfd_open(program.pid)

@@ -16,7 +16,7 @@ import signal
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
 
@@ -44,7 +44,7 @@ HELD_RECORDS = 1000
 class Server:
     """Owns the sockets of an actor; exactly one thread at a time leads, that is: uses them."""
 
-    def __init__(self, name: str, path: str) -> None:
+    def __init__(self, name: str, path: str, environment: Mapping[str, str]) -> None:
         self._name = name
         self._router = zmq.Context().socket(zmq.ROUTER)
         for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
@@ -53,7 +53,7 @@ class Server:
         self._router.setsockopt(zmq.IPC_FILTER_UID, os.getuid())
         self._router.bind(f"ipc://{path}")
         self._poll = select.poll()
-        self._door = Door(name, f"{path}.door", self._poll)
+        self._door = Door(name, f"{path}.door", self._poll, environment)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._router_descriptor = int(self._router.getsockopt(zmq.FD))
         for descriptor in (self._router_descriptor, self._wake_read):

@@ -17,6 +17,7 @@ from actors.errors import NodeGone
 from actors.protocol import Plain
 from actors.supervisor import NodeSpec, Supervisor
 from patchbay.capture.bpf import unpacked
+from patchbay.capture.keys import KeyLog
 from patchbay.capture.recordings import Recordings
 from patchbay.capture.selection import Selection
 from patchbay.errors import PatchbayError
@@ -76,6 +77,9 @@ class LabDirector:
             on_lack=lambda number, reason: self._log.add(
                 "capture_incomplete", capture=number, reason=reason
             ),
+        )
+        self._key_log = (
+            KeyLog(cast("str | None", options["outdir"])) if options["tls_keys"] else None
         )
         for name, text in _static_files().items():
             self._write(name, text)
@@ -159,13 +163,14 @@ class LabDirector:
     ) -> Plain:
         """Start a recording; its client's channel and the file come with the request."""
         chosen = from_plain(Selection, selection)
+        keys = [] if self._key_log is None else [self._key_log.descriptor]
         number = self._recordings.start(
             self._topology,
             chosen,
             unpacked(program),
             filter_text=filter_text,
             snaplen=snaplen,
-            given=self._supervisor.given,
+            given=[*self._supervisor.given, *keys],
         )
         self._log.add(
             "capture_started",
@@ -389,6 +394,7 @@ class LabDirector:
             hostname=ascii_name(name),
             namespace=self._kernel.descriptor(name),
             files={**{f"/etc/{file}": file for file in _static_files()}, "/etc/hosts": own},
+            environment={} if self._key_log is None else self._key_log.environment,
         )
 
     def _write_names(self, before: Topology | None, after: Topology) -> None:

@@ -62,6 +62,7 @@ class Lab(Described):
         link_engine: LinkEngine = "auto",
         ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
         ipv6_dad: bool = False,
+        tls_keys: bool = False,
     ) -> None:
         """Start a lab with nothing in it but the IX.
 
@@ -73,6 +74,8 @@ class Lab(Described):
             link_engine: what link conditions are made with.
             ipv6_provisioning: how hosts get IPv6 addresses and routes.
             ipv6_dad: whether nodes run duplicate address detection, which takes about a second.
+            tls_keys: whether what runs on nodes is asked for its TLS secrets (`SSLKEYLOGFILE`),
+                which are then part of captures: they show what was encrypted.
 
         Raises:
             ConfigError: a value is none.
@@ -96,6 +99,7 @@ class Lab(Described):
             "seed": self._seed,
             "ipv6_provisioning": topology.ipv6_provisioning.value,
             "ipv6_dad": topology.ipv6_dad,
+            "tls_keys": tls_keys,
         }
         self._connection = Connection(topology.name, "patchbay.director:LabDirector", options)
 

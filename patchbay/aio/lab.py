@@ -48,6 +48,7 @@ class AsyncLab(Twin[Lab]):
         link_engine: LinkEngine = "auto",
         ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
         ipv6_dad: bool = False,
+        tls_keys: bool = False,
     ) -> None:
         """Describe a lab; the arguments, and the errors when it starts, are those of `Lab`."""
         self._start: Callable[[], Lab] = lambda: Lab(
@@ -57,6 +58,7 @@ class AsyncLab(Twin[Lab]):
             link_engine=link_engine,
             ipv6_provisioning=ipv6_provisioning,
             ipv6_dad=ipv6_dad,
+            tls_keys=tls_keys,
         )
         self._lab: Lab | None = None
 
