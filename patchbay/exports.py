@@ -31,6 +31,9 @@ from patchbay.errors import ConfigError, Problem
 from patchbay.events import Event
 from patchbay.iface import Iface, InterfaceStats
 from patchbay.lab import Lab
+from patchbay.meter.path_mtu import NarrowLink, PathMtu
+from patchbay.meter.throughput import Delays, IperfResult
+from patchbay.meter.traceroute import Hop, TracerouteResult
 from patchbay.nat_table import NatEntry
 from patchbay.nodes import Device, Ix, Router
 from patchbay.ping import PingResult
@@ -81,6 +84,7 @@ __all__ = [
     "CapturedInterface",
     "ConfigError",
     "DelayTable",
+    "Delays",
     "Device",
     "Event",
     "Firewall",
@@ -92,17 +96,20 @@ __all__ = [
     "FlowMatch",
     "FourState",
     "GilbertElliott",
+    "Hop",
     "HostNotCapable",
     "Iface",
     "IfaceConfig",
     "InterfaceStats",
     "InternalError",
     "IpSupport",
+    "IperfResult",
     "Ipv6Provisioning",
     "Ix",
     "JitterDistribution",
     "Lab",
     "LinkCondition",
+    "NarrowLink",
     "Nat",
     "NatConfig",
     "NatEntry",
@@ -115,6 +122,7 @@ __all__ = [
     "Observed",
     "OutputLine",
     "PatchbayError",
+    "PathMtu",
     "PingResult",
     "PortPolicy",
     "Problem",
@@ -129,6 +137,7 @@ __all__ = [
     "RouterPreset",
     "Slots",
     "Task",
+    "TracerouteResult",
     "TravelError",
     "__version__",
 ]

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from actors.connection import Connection
 from actors.node import Node
-from patchbay.capture.handle import Capture
-from patchbay.capture.output import Destination
-from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.iface import Iface
+from patchbay.measuring import Measuring, Target
 from patchbay.nat_table import NatEntry, nat_entries
-from patchbay.ping import PingResult, ping
 from patchbay.reflectors import Reflector
 from patchbay.rules import text
 from patchbay.topology import model
@@ -41,10 +38,8 @@ from patchbay.values import (
 if TYPE_CHECKING:
     from patchbay.lab import Lab
 
-Target = IPv4Address | IPv6Address | str | Node
 
-
-class LabNode(Node):
+class LabNode(Measuring):
     """What devices, routers and the IX have in common: code runs there, and they have a network.
 
     Handles are small and hold names; what they tell they ask of the lab. After the removal of the
@@ -52,8 +47,7 @@ class LabNode(Node):
     """
 
     def __init__(self, lab: Lab, connection: Connection, name: str) -> None:
-        super().__init__(connection, name)
-        self._lab = lab
+        super().__init__(lab, connection, name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LabNode):
@@ -148,39 +142,7 @@ class LabNode(Node):
         """
         return self._lab.look_up(name, self._name)
 
-    # -- the network
-
-    def ping(
-        self,
-        target: Target,
-        count: int = 1,
-        *,
-        timeout: float = 1.0,
-        interval: float = 0.0,
-        size: int = 56,
-    ) -> PingResult:
-        """Send ICMP echo requests, one after the other, and tell what came back.
-
-        Args:
-            target: an address, a name that this node resolves, or a node.
-            count: how many.
-            timeout: seconds to wait for each answer.
-            interval: seconds between an answer and the next request.
-            size: bytes of payload.
-        """
-        return self.call(ping, self.address_of(target), count, timeout, interval, size)
-
-    def capture(
-        self, destination: Destination, *, filter: str | None = None, snaplen: int | None = None
-    ) -> Capture:
-        """Record the packets of all its interfaces, as pcapng; see `Lab.capture`.
-
-        Those that it gets later are recorded too, also such as programs make (`tun0`, `wg0`). A
-        packet of the loopback is recorded once. What a LAN's ports carry among each other is not
-        the router's: record the devices, or the lab.
-        """
-        self.interface_snapshots()  # is it there? A file shall not be emptied for nothing
-        return Capture.start(self._lab, Selection(node=self._name), destination, filter, snaplen)
+    # -- servers and connections
 
     def reflector(
         self, protocol: Literal["udp", "tcp"] = "udp", port: int = 0, host: str = ""

@@ -68,10 +68,7 @@ def ping(target: str, count: int, timeout: float, interval: float, size: int) ->
     error: str | None = None
     with socket.socket(family, socket.SOCK_RAW, protocol) as sock:
         if family == socket.AF_INET6:
-            kept = 0xFFFFFFFF & ~(1 << (129 % 32))
-            filters = [0xFFFFFFFF] * 8
-            filters[129 // 32] = kept
-            sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("8I", *filters))
+            keep_replies_only(sock)
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         identifier = int.from_bytes(os.urandom(2), "big")
@@ -80,7 +77,7 @@ def ping(target: str, count: int, timeout: float, interval: float, size: int) ->
                 time.sleep(interval)
             begin = time.monotonic()
             try:
-                sock.sendto(_request(family, identifier, number, size), address)
+                sock.sendto(echo_request(family, identifier, number, size), address)
                 answered = _wait(sock, poll, family, (identifier, number), begin + timeout)
             except OSError as refused:
                 error = refused.strerror
@@ -90,7 +87,15 @@ def ping(target: str, count: int, timeout: float, interval: float, size: int) ->
     return PingResult(str(address[0]), count, tuple(rtts), error)
 
 
-def _request(family: socket.AddressFamily, identifier: int, number: int, size: int) -> bytes:
+def keep_replies_only(sock: socket.socket) -> None:
+    """Have a raw ICMPv6 socket receive echo replies, and nothing else."""
+    filters = [0xFFFFFFFF] * 8
+    filters[129 // 32] &= ~(1 << (129 % 32))
+    sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("8I", *filters))
+
+
+def echo_request(family: socket.AddressFamily, identifier: int, number: int, size: int) -> bytes:
+    """An ICMP echo request with so many bytes of payload."""
     kind = _ECHO[family][0]
     payload = bytes(index & 0xFF for index in range(size))
     checksum = 0
@@ -119,10 +124,15 @@ def _wait(
     while (left := deadline - time.monotonic()) > 0 and poll.poll(left * 1000):
         packet = sock.recv(1 << 16)
         now = time.monotonic()
-        start = (packet[0] & 0x0F) * 4 if family == socket.AF_INET else 0
-        if len(packet) < start + _HEADER.size:
-            continue
-        kind, _, _, identifier, number = _HEADER.unpack_from(packet, start)
-        if kind == _ECHO[family][1] and (identifier, number) == (wanted[0], wanted[1] & 0xFFFF):
+        if is_reply(family, packet, wanted):
             return now
     return None
+
+
+def is_reply(family: socket.AddressFamily, packet: bytes, wanted: tuple[int, int]) -> bool:
+    """Whether what a raw socket received is the reply with this identifier and number."""
+    start = (packet[0] & 0x0F) * 4 if family == socket.AF_INET else 0
+    if len(packet) < start + _HEADER.size:
+        return False
+    kind, _, _, identifier, number = _HEADER.unpack_from(packet, start)
+    return kind == _ECHO[family][1] and (identifier, number) == (wanted[0], wanted[1] & 0xFFFF)

@@ -21,7 +21,11 @@ from patchbay.aio.iface import AsyncIface
 from patchbay.aio.process import AsyncProcess
 from patchbay.aio.reflector import AsyncReflector
 from patchbay.aio.twin import Told, Twin, awaited, awaited_handle, make
-from patchbay.nodes import Device, Ix, LabNode, Router, Target
+from patchbay.measuring import Target
+from patchbay.meter.path_mtu import PathMtu, probe_mtu
+from patchbay.meter.throughput import IperfResult
+from patchbay.meter.traceroute import TracerouteResult, traceroute
+from patchbay.nodes import Device, Ix, LabNode, Router
 from patchbay.ping import PingResult, ping
 
 if TYPE_CHECKING:
@@ -206,6 +210,45 @@ class AsyncNode(Twin[N], Generic[N]):
         """Send ICMP echo requests, and tell what came back; see `LabNode.ping`."""
         address = await asyncio.to_thread(self.sync.address_of, blocking(target))
         return await self.call(ping, address, count, timeout, interval, size)
+
+    async def traceroute(
+        self, target: AsyncTarget, *, max_hops: int = 30, probes: int = 1, timeout: float = 1.0
+    ) -> TracerouteResult:
+        """Find the routers on the way to a target; see `LabNode.traceroute`."""
+        address = await asyncio.to_thread(self.sync.address_of, blocking(target))
+        return await self.call(traceroute, address, max_hops, probes, timeout)
+
+    async def probe_mtu(
+        self, target: AsyncTarget, *, timeout: float = 0.5, tries: int = 3
+    ) -> PathMtu:
+        """Find how large packets to a target can be; see `LabNode.probe_mtu`."""
+        address = await asyncio.to_thread(self.sync.address_of, blocking(target))
+        return await self.call(probe_mtu, address, timeout, tries)
+
+    async def iperf(
+        self,
+        server: AsyncNode[Any],
+        *,
+        protocol: Literal["tcp", "udp"] = "tcp",
+        seconds: float = 1.0,
+        rate_kbit: float | None = None,
+        size: int = 1200,
+        reverse: bool = False,
+        port: int = 0,
+        timeout: float = 5.0,
+    ) -> IperfResult:
+        """Measure what the way to another node carries; see `LabNode.iperf`."""
+        return await asyncio.to_thread(
+            self.sync.iperf,
+            server.sync,
+            protocol=protocol,
+            seconds=seconds,
+            rate_kbit=rate_kbit,
+            size=size,
+            reverse=reverse,
+            port=port,
+            timeout=timeout,
+        )
 
     capture = awaited_handle(LabNode.capture, lambda _, capture: AsyncCapture(capture))
 
