@@ -7,7 +7,6 @@ asked.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from ipaddress import ip_interface
@@ -21,15 +20,31 @@ from patchbay.capture.keys import KeyLog
 from patchbay.capture.recordings import Recordings
 from patchbay.capture.selection import Selection
 from patchbay.errors import PatchbayError
+from patchbay.etc import static_files
 from patchbay.events import EventLog
+from patchbay.region_requests import RegionRequests
 from patchbay.topology import edit
 from patchbay.topology.diff import steps
-from patchbay.topology.graph import find_device, find_interface, find_node, find_router
+from patchbay.topology.graph import (
+    find_device,
+    find_interface,
+    find_node,
+    find_router,
+    kind_of,
+    node_names,
+    region_of,
+)
 from patchbay.topology.hosts import ascii_name, dns_entry, hosts_text, resolve
-from patchbay.topology.model import IX, Router, Topology
+from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.plan import node_plan
-from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.topology.requests import (
+    DeviceRequest,
+    RegionRequest,
+    Request,
+    RouterRequest,
+    TrunkRequest,
+)
 from patchbay.topology.snapshot import interface_snapshots
 from patchbay.topology.steps import AddNode, RemoveNode, Step
 from patchbay.values import (
@@ -47,7 +62,12 @@ from patchbay.wiring.conntrack import conntrack
 from patchbay.wiring.errors import WiringError
 from patchbay.wiring.kernel import Kernel
 
-_REQUESTS: dict[str, Any] = {"router": RouterRequest, "device": DeviceRequest}
+_REQUESTS: dict[str, Any] = {
+    "router": RouterRequest,
+    "device": DeviceRequest,
+    "region": RegionRequest,
+    "region_link": TrunkRequest,
+}
 _NAT: Any = Nat | NatConfig
 _FIREWALL: Any = Firewall | FirewallConfig
 _CONDITION: Any = LinkCondition | None
@@ -57,7 +77,7 @@ class RefusedByKernel(PatchbayError):
     """The kernel refused a change of the network; what had been done of it was undone."""
 
 
-class LabDirector:
+class LabDirector(RegionRequests):
     """Holds the topology of a lab and its namespaces; answers what clients ask."""
 
     def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None:
@@ -81,7 +101,7 @@ class LabDirector:
         self._key_log = (
             KeyLog(cast("str | None", options["outdir"])) if options["tls_keys"] else None
         )
-        for name, text in _static_files().items():
+        for name, text in static_files().items():
             self._write(name, text)
         self._apply(None, self._topology)
         self._log.add("lab_created", name=self._topology.name, seed=options["seed"])
@@ -95,7 +115,7 @@ class LabDirector:
         What is about a node names it `node`: a handle may be older than the node's removal.
         """
         node = arguments.get("node")
-        if node is not None and node not in _nodes(self._topology):
+        if node is not None and node not in node_names(self._topology):
             raise NodeGone(f"node {node!r} is not in this lab (any more, or yet)")
         handler: Callable[..., Plain] = getattr(self, f"on_{method}")
         return handler(**arguments)
@@ -117,8 +137,8 @@ class LabDirector:
         return [to_plain(each) for each in interface_snapshots(self._topology, node)]
 
     def on_find(self, name: str) -> Plain:
-        """Whether a node that a user named is a router or a device."""
-        return "router" if isinstance(find_node(self._topology, name), Router) else "device"
+        """Whether a node that a user named is a region, a router or a device."""
+        return kind_of(self._topology, name)
 
     def on_resolve(self, name: str, node: str | None) -> Plain:
         """The address of a name, for a node or lab-wide."""
@@ -186,24 +206,27 @@ class LabDirector:
     def on_build(self, topology: Plain) -> Plain:
         """Build a whole topology in a lab that is still empty."""
         self._change(from_plain(Topology, topology))
-        for kind, nodes in (("router", self._topology.routers), ("device", self._topology.devices)):
-            for node in nodes.values():
-                self._log.add(f"{kind}_added", **cast("dict[str, Plain]", to_plain(node)))
+        built = self._topology
+        for name in (*built.regions, *built.routers, *built.devices):
+            self._added(name)
+        for trunk in built.trunks:
+            self._note_link(*trunk.ends)
         return None
 
     def on_add(self, requests: list[tuple[str, Plain]]) -> Plain:
-        """Add routers and devices, all of them or none."""
+        """Add nodes, and links between regions: all of them or none."""
         wanted: list[Request] = [from_plain(_REQUESTS[kind], plain) for kind, plain in requests]
         self._change(edit.batch(self._topology, wanted))
         for request in wanted:
-            kind = "router" if request.name in self._topology.routers else "device"
-            node = find_node(self._topology, request.name)
-            self._log.add(f"{kind}_added", **cast("dict[str, Plain]", to_plain(node)))
+            if isinstance(request, TrunkRequest):
+                self._note_link(*request.ends)
+            else:
+                self._added(request.name)
         return None
 
     def on_remove(self, node: str) -> Plain:
-        """Remove a router or a device."""
-        kind = "router" if node in self._topology.routers else "device"
+        """Remove a router, a device or a region."""
+        kind = kind_of(self._topology, node)
         self._change(edit.remove(self._topology, node))
         self._log.add(f"{kind}_removed", name=node)
         return None
@@ -336,6 +359,14 @@ class LabDirector:
 
     # -- how a change is made
 
+    def _added(self, name: str) -> None:
+        kind = kind_of(self._topology, name)
+        node = self._topology.regions.get(name) or find_node(self._topology, name)
+        told = cast("dict[str, Plain]", to_plain(node))
+        if kind == "router":
+            told["region"] = region_of(self._topology, name)
+        self._log.add(f"{kind}_added", **told)
+
     def _iface_event(self, kind: str, node: str, name: str, **fields: Plain) -> None:
         interface = cast("dict[str, Plain]", to_plain(find_interface(self._topology, node, name)))
         self._log.add(kind, **{"node": node, "iface": name, **fields, "state": interface})
@@ -393,7 +424,7 @@ class LabDirector:
             name=name,
             hostname=ascii_name(name),
             namespace=self._kernel.descriptor(name),
-            files={**{f"/etc/{file}": file for file in _static_files()}, "/etc/hosts": own},
+            files={**{f"/etc/{file}": file for file in static_files()}, "/etc/hosts": own},
             environment={} if self._key_log is None else self._key_log.environment,
         )
 
@@ -402,7 +433,7 @@ class LabDirector:
         self._write("hosts", hosts_text(after, None))
         for node in after.node_names:
             self._write(f"hosts.{node}", hosts_text(after, node))
-            if before is not None and node in _nodes(before) and node not in before.node_names:
+            if before is not None and node in node_names(before) and node not in before.node_names:
                 self._supervisor.replace_file(node, "/etc/hosts", f"hosts.{node}")
 
     def _write(self, name: str, text: str) -> None:
@@ -410,28 +441,7 @@ class LabDirector:
             file.write(text)
 
 
-def _nodes(topology: Topology) -> set[str]:
-    return {IX, *topology.routers, *topology.devices}
-
-
 def _inverse(done: Sequence[Step]) -> list[Step]:
     """The steps that undo others; what was given up for good stays so."""
     inverses = (each.inverse() for each in reversed(done))
     return [inverse for inverse in inverses if inverse is not None]
-
-
-@functools.cache
-def _static_files() -> dict[str, str]:
-    """Files of /etc that are the same on every node, by name."""
-    try:
-        with open("/etc/nsswitch.conf", encoding="utf-8", errors="replace") as file:
-            lines = [line for line in file if not line.lstrip().startswith("hosts:")]
-    except FileNotFoundError:
-        lines = []
-    return {
-        # nobody serves names in a lab: a query fails at once instead of after seconds
-        "resolv.conf": "# a node of a patchbay lab; its names are in /etc/hosts\n"
-        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
-        # without what asks daemons of the host, which would answer with the host's names
-        "nsswitch.conf": "".join([*lines, "hosts: files dns\n"]),
-    }

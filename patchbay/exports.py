@@ -23,6 +23,7 @@ from patchbay.aio import (
     AsyncNode,
     AsyncProcess,
     AsyncReflector,
+    AsyncRegion,
     AsyncRouter,
 )
 from patchbay.capture.handle import Capture, CapturedInterface, CaptureStats
@@ -38,6 +39,7 @@ from patchbay.nat_table import NatEntry
 from patchbay.nodes import Device, Ix, Router
 from patchbay.ping import PingResult
 from patchbay.reflectors import Observed, Reflector
+from patchbay.regions import Region
 from patchbay.values import (
     DelayTable,
     Firewall,
@@ -77,6 +79,7 @@ __all__ = [
     "AsyncNode",
     "AsyncProcess",
     "AsyncReflector",
+    "AsyncRegion",
     "AsyncRouter",
     "CallTimeout",
     "Capture",
@@ -130,6 +133,7 @@ __all__ = [
     "QueueDiscipline",
     "Reflector",
     "RefusedByKernel",
+    "Region",
     "RegionLink",
     "RemoteError",
     "RemoteTraceback",

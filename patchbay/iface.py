@@ -112,7 +112,7 @@ class Iface:
 
     @property
     def router(self) -> Router | None:
-        """The router whose LAN it is plugged into; None at the IX, and for a LAN itself."""
+        """The router whose LAN it is plugged into; None at the IX or a region, and for a LAN itself."""
         return self._node.lab.router_of(self._now().lan)
 
     @property

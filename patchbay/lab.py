@@ -20,12 +20,22 @@ from patchbay.capture.selection import Selection
 from patchbay.described import Described
 from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.events import Event
-from patchbay.nodes import Device, Ix, Router, addresses_of
+from patchbay.finding import Finding
+from patchbay.nodes import Device, Router, addresses_of
+from patchbay.regions import LabRegions
 from patchbay.topology import toml
 from patchbay.topology.edit import new_topology
-from patchbay.topology.model import IX, Topology
+from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.topology.requests import Request, RouterRequest, device_request, router_request
+from patchbay.topology.requests import (
+    DeviceRequest,
+    RegionRequest,
+    Request,
+    RouterRequest,
+    TrunkRequest,
+    device_request,
+    router_request,
+)
 from patchbay.values import (
     Firewall,
     FirewallConfig,
@@ -43,9 +53,15 @@ from patchbay.values import (
 LinkEngine = Literal["auto", "kernel", "userspace"]
 
 _ENGINES = ("auto", "kernel", "userspace")
+_KINDS: Mapping[type[Request], str] = {
+    RouterRequest: "router",
+    DeviceRequest: "device",
+    RegionRequest: "region",
+    TrunkRequest: "region_link",
+}
 
 
-class Lab(Described):
+class Lab(Finding, LabRegions, Described):
     """A network of namespaces, isolated from the host and from every other lab.
 
     A context manager; `close()` ends it, and so does the end of this process, in whatever way:
@@ -202,8 +218,10 @@ class Lab(Described):
             name: any text without white space and slashes, at most 63 bytes.
             preset: a bundle of NAT, firewall, IP support and addresses; what is given beside it
                 overrides it.
-            upstream: the router whose LAN its uplink is plugged into; the IX if not given.
-            region: the region it is in.
+            upstream: the router whose LAN its uplink is plugged into; its region, or the IX, if
+                not given.
+            region: the region it is in; its uplink is plugged into that, or into the LAN of an
+                `upstream` in it.
             nat: how it translates IPv4 addresses; not at all if not given.
             nat_v6: how it translates IPv6 addresses; not at all if not given.
             ip_support: which versions of IP it has; both if not given.
@@ -267,10 +285,12 @@ class Lab(Described):
         return Device(self, self._connection, name)
 
     def remove(self, node: Named | str) -> None:
-        """Remove a device or a router, with every process that runs there.
+        """Remove a device, a router or a region, with every process that runs there.
+
+        With a region go its links to other regions.
 
         Raises:
-            ConfigError: there is none of this name, or something is plugged into the router.
+            ConfigError: there is none of this name, or something is plugged into its LAN.
         """
         name = node if isinstance(node, str) else node.name
         if isinstance(node, str):
@@ -298,67 +318,17 @@ class Lab(Described):
             self._batch = None
         self._build(requests)
 
-    def _add(self, request: Request) -> None:
+    def _add(self, *requests: Request) -> None:
         if self._batch is not None:
-            self._batch.append(request)
+            self._batch += requests
         else:
-            self._build([request])
+            self._build([*requests])
 
     def _build(self, requests: list[Request]) -> None:
         if not requests:
             return
-        told: Plain = [
-            ["router" if isinstance(each, RouterRequest) else "device", to_plain(each)]
-            for each in requests
-        ]
+        told: Plain = [[_KINDS[type(each)], to_plain(each)] for each in requests]
         self.request("add", requests=told)
-
-    # -- finding
-
-    @property
-    def ix(self) -> Ix:
-        """The internet exchange, which joins the routers without an upstream."""
-        return Ix(self, self._connection, IX)
-
-    @property
-    def routers(self) -> list[Router]:
-        """Every router, in the order they were added."""
-        return [Router(self, self._connection, name) for name in self.topology().routers]
-
-    @property
-    def devices(self) -> list[Device]:
-        """Every device, in the order they were added."""
-        return [Device(self, self._connection, name) for name in self.topology().devices]
-
-    def node(self, name: str) -> Device | Router | Ix:
-        """A node by its name.
-
-        Raises:
-            ConfigError: there is none; the text has the nearest name.
-        """
-        if name == IX:
-            return self.ix
-        kind = cast("str", self.request("find", name=name))
-        handle: type[Device | Router] = Router if kind == "router" else Device
-        return handle(self, self._connection, name)
-
-    def device(self, name: str) -> Device:
-        """A device by its name; see `node`."""
-        found = self.node(name)
-        if not isinstance(found, Device):
-            raise ConfigError(Problem(f"node {name!r}", "this is a router, not a device"))
-        return found
-
-    def router(self, name: str) -> Router:
-        """A router by its name; see `node`."""
-        found = self.node(name)
-        if not isinstance(found, Router):
-            raise ConfigError(Problem(f"node {name!r}", "this is a device, not a router"))
-        return found
-
-    def router_of(self, lan: str | None) -> Router | None:
-        """The handle of the router that a LAN belongs to; None for the IX's."""
-        return None if lan is None or lan == IX else Router(self, self._connection, lan)
 
     # -- names
 

@@ -37,6 +37,7 @@ from patchbay.values import (
 
 if TYPE_CHECKING:
     from patchbay.lab import Lab
+    from patchbay.regions import Region
 
 
 class LabNode(Measuring):
@@ -260,8 +261,13 @@ class Router(LabNode):
 
     @property
     def upstream(self) -> Router | None:
-        """The router it is behind; None for one at the IX."""
+        """The router it is behind; None for one at the IX, or in a region and behind no other."""
         return self._lab.router_of(self._model().upstream)
+
+    @property
+    def region(self) -> Region | None:
+        """The region it is in, by itself or behind others; None if it is in none."""
+        return self._lab.region_of(self)
 
     @property
     def nat(self) -> Nat | NatConfig:

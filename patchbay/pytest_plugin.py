@@ -273,7 +273,7 @@ def _told(tell: Callable[[], list[str]]) -> list[str]:
 
 def _output(lab: Lab) -> list[str]:
     def lines() -> Iterator[str]:
-        for node in (lab.ix, *lab.routers, *lab.devices):
+        for node in (lab.ix, *lab.regions, *lab.routers, *lab.devices):
             printed = _told(lambda node=node: [str(each) for each in node.output()[-OUTPUT_LINES:]])  # type: ignore[misc]
             if printed:
                 yield f"{node.name}:"

@@ -20,6 +20,7 @@ from patchbay import (
     AsyncLab,
     AsyncProcess,
     AsyncReflector,
+    AsyncRegion,
     AsyncRouter,
     CallTimeout,
     Capture,
@@ -31,6 +32,7 @@ from patchbay import (
     NodeDied,
     NodeGone,
     Reflector,
+    Region,
     Router,
 )
 from patchbay.aio.twin import Twin, awaited
@@ -39,6 +41,7 @@ TWINS = [
     (Lab, AsyncLab),
     (Device, AsyncDevice),
     (Router, AsyncRouter),
+    (Region, AsyncRegion),
     (Ix, AsyncIx),
     (Iface, AsyncIface),
     (Reflector, AsyncReflector),
@@ -51,6 +54,8 @@ AT_ONCE = {
     "device",
     "router",
     "router_of",
+    "region",
+    "region_of",
     "iface",
     "network",
     "submit",

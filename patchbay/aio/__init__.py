@@ -6,6 +6,7 @@ from patchbay.aio.lab import AsyncLab
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncNode, AsyncRouter
 from patchbay.aio.process import AsyncProcess
 from patchbay.aio.reflector import AsyncReflector
+from patchbay.aio.regions import AsyncRegion
 
 __all__ = [
     "AsyncCapture",
@@ -16,5 +17,6 @@ __all__ = [
     "AsyncNode",
     "AsyncProcess",
     "AsyncReflector",
+    "AsyncRegion",
     "AsyncRouter",
 ]

@@ -7,7 +7,7 @@
         reply = await laptop.call(ask, (str(server.ip), 8000), b"hi")
 
 Methods are awaited, and the event loop runs on meanwhile. Properties are not, nor is what hands out
-something to go on with: `node`, `device`, `router`, `iface`, `network`, and `submit` and `spawn`,
+something to go on with: `node`, `device`, `router`, `region`, `iface`, `network`, and `submit` and `spawn`,
 whose tasks can be awaited. What of these asks the lab takes some 0.1 ms, or as long as a change
 that another task has under way.
 """
@@ -25,13 +25,14 @@ from typing import Any, Self
 from actors.protocol import Plain
 from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncRouter, AsyncTarget, blocking
-from patchbay.aio.twin import Told, Twin, awaited, awaited_handle, make
+from patchbay.aio.regions import AsyncLabRegions, AsyncRegion
+from patchbay.aio.twin import Told, awaited, awaited_handle, make
 from patchbay.lab import Lab, LinkEngine
-from patchbay.nodes import Device, Router
+from patchbay.nodes import Device, Ix, Router
 from patchbay.values import Ipv6Provisioning
 
 
-class AsyncLab(Twin[Lab]):
+class AsyncLab(AsyncLabRegions):
     """A network of namespaces: the twin of `Lab`.
 
     It starts when it is entered, `async with AsyncLab() as lab`, or awaited,
@@ -149,12 +150,14 @@ class AsyncLab(Twin[Lab]):
         """Every device, in the order they were added."""
         return [AsyncDevice(self, each) for each in self.sync.devices]
 
-    def node(self, name: str) -> AsyncDevice | AsyncRouter | AsyncIx:
+    def node(self, name: str) -> AsyncDevice | AsyncRouter | AsyncRegion | AsyncIx:
         """A node by its name; see `Lab.node`."""
         node = self.sync.node(name)
         if isinstance(node, Device):
             return AsyncDevice(self, node)
-        return AsyncRouter(self, node) if isinstance(node, Router) else AsyncIx(self, node)
+        if isinstance(node, Router):
+            return AsyncRouter(self, node)
+        return AsyncIx(self, node) if isinstance(node, Ix) else AsyncRegion(self, node)
 
     def device(self, name: str) -> AsyncDevice:
         """A device by its name; see `Lab.device`."""

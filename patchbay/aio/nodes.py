@@ -30,6 +30,7 @@ from patchbay.ping import PingResult, ping
 
 if TYPE_CHECKING:
     from patchbay.aio.lab import AsyncLab
+    from patchbay.aio.regions import AsyncRegion
 
 N = TypeVar("N", bound=LabNode)
 P = ParamSpec("P")
@@ -322,9 +323,14 @@ class AsyncRouter(AsyncNode[Router]):
 
     @property
     def upstream(self) -> AsyncRouter | None:
-        """The router it is behind; None for one at the IX."""
+        """The router it is behind; None for one at the IX, or in a region and behind no other."""
         upstream = self.sync.upstream
         return None if upstream is None else AsyncRouter(self.lab, upstream)
+
+    @property
+    def region(self) -> AsyncRegion | None:
+        """The region it is in, by itself or behind others; None if it is in none."""
+        return self.lab.region_of(self)
 
     uplink_ip = _told(lambda router: router.uplink_ip)
     uplink_ip6 = _told(lambda router: router.uplink_ip6)

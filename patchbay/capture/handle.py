@@ -15,7 +15,8 @@ from patchbay.capture.language import parse
 from patchbay.capture.output import Destination, Output
 from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, PatchbayError, Problem, nearest
-from patchbay.topology.model import IX, Topology
+from patchbay.topology.graph import node_names
+from patchbay.topology.model import Topology
 from patchbay.topology.plain import to_plain
 from patchbay.topology.snapshot import interface_snapshots
 
@@ -208,7 +209,7 @@ def _program(lab: Lab, filter_text: str | None, snaplen: int | None) -> bytes:
 
 def _addresses(topology: Topology, name: str) -> list[IPAddress]:
     """Every address of a node."""
-    known = (IX, *topology.routers, *topology.devices)
+    known = node_names(topology)
     if name not in known:
         message = "this is neither an address nor the name of a node"
         raise ConfigError(Problem(f"host {name!r}", message, nearest(name, known)))

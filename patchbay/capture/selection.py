@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from patchbay.topology.graph import find_interface, port_name
-from patchbay.topology.model import IX, Topology
+from patchbay.topology.graph import find_interface, node_names, port_name
+from patchbay.topology.joints import joint_of
+from patchbay.topology.model import Topology
 from patchbay.topology.snapshot import interface_snapshots
 
 _FURTHER_BRIDGE = re.compile(r"(lan|ix)[0-9]+")
@@ -31,7 +32,7 @@ class Selection:
 
 def nodes(selection: Selection, topology: Topology) -> list[str]:
     """The nodes that have something that is recorded."""
-    everybody = [IX, *topology.routers, *topology.devices]
+    everybody = list(node_names(topology))
     if selection.node is None:
         return everybody
     if selection.node not in everybody:
@@ -67,6 +68,9 @@ def wants(selection: Selection, topology: Topology, node: str, interface: str, p
 def _far_end(selection: Selection, topology: Topology) -> tuple[str, str] | None:
     if not selection.far_end or selection.node is None or selection.interface is None:
         return None
+    joint = joint_of(topology, selection.node, selection.interface)
+    if joint is not None:
+        return joint.peer, joint.peer_interface
     near = find_interface(topology, selection.node, selection.interface)
     return near.lan, port_name(near)
 
@@ -82,7 +86,7 @@ def names(topology: Topology) -> Mapping[str, list[str]]:
 
 
 def _named(topology: Topology) -> Iterator[tuple[str, str]]:
-    for node in (IX, *topology.routers, *topology.devices):
+    for node in node_names(topology):
         for interface in interface_snapshots(topology, node):
             own = (interface.address, interface.address6, *interface.extra)
             yield from ((str(each.ip), node) for each in own if each is not None)

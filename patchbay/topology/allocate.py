@@ -14,7 +14,7 @@ from ipaddress import (
 
 from patchbay.topology.graph import Lan, interfaces
 from patchbay.topology.macs import interface_mac
-from patchbay.topology.model import IX, Address, Interface, Topology
+from patchbay.topology.model import IX, Address, Interface, Region, Topology, Trunk
 from patchbay.topology.subnets import (
     FIRST_HOST,
     IX_FIRST_HOST,
@@ -23,7 +23,7 @@ from patchbay.topology.subnets import (
     Network,
     lowest_free,
     lowest_free6,
-    next_of_ix,
+    next_to_grow_by,
 )
 
 
@@ -47,6 +47,11 @@ class _Numbers:
             self._next += 1
         return self._next
 
+    def take(self) -> int:
+        """Return the lowest free number, which is then taken."""
+        self._taken.add(number := self.lowest())
+        return number
+
 
 class Ledger:
     """What is taken, kept up to date while an edit gives out more.
@@ -64,7 +69,13 @@ class Ledger:
         self._cursors: dict[tuple[str, Network], int] = {}
         self._networks: list[IPv4Network] = [IX_NETWORK]
         self._networks6: list[IPv6Network] = []
-        self._ix = [IX_NETWORK]
+        self._growing: dict[str, list[IPv4Network]] = {IX: [IX_NETWORK]}
+        self._regions = _Numbers(1)
+        self._trunks = _Numbers(1)
+        for region in topology.regions.values():
+            self.enter_region(region)
+        for trunk in topology.trunks:
+            self.enter_trunk(trunk)
         for owner, interface in interfaces(topology):
             self.enter(owner, interface)
         for router in topology.routers.values():
@@ -78,8 +89,26 @@ class Ledger:
         for address in (interface.address, interface.address6, *interface.extra):
             if address is not None:
                 self.take(interface.lan, address)
-        if interface.lan == IX and interface.address is not None:
-            self._grow_ix(interface.address.network)
+        if interface.lan in self._growing and interface.address is not None:
+            self._grow(interface.lan, interface.address.network)
+
+    def enter_region(self, region: Region) -> None:
+        """Write down all that a region takes."""
+        self._regions.add(region.number)
+        self._growing[region.name] = [region.downstream]
+        self.reserve(region.downstream, region.downstream6)
+
+    def enter_trunk(self, trunk: Trunk) -> None:
+        """Write down the number of a link between regions."""
+        self._trunks.add(trunk.number)
+
+    def region(self) -> int:
+        """Return the number for the next region."""
+        return self._regions.lowest()
+
+    def trunk(self) -> int:
+        """Return the number for the next trunk."""
+        return self._trunks.lowest()
 
     def reserve(self, *networks: Network | None) -> None:
         """Write down subnets that automatic ones must not overlap."""
@@ -98,9 +127,7 @@ class Ledger:
 
     def port(self, lan: str) -> int:
         """Return the number of the lowest free port of a LAN."""
-        number = self._ports[lan].lowest()
-        self._ports[lan].add(number)
-        return number
+        return self._ports[lan].take()
 
     def owner_of_mac(self, mac: str) -> str | None:
         """Return the name of the node that has a hardware address."""
@@ -140,9 +167,9 @@ class Ledger:
         return network
 
     def subnets_of(self, lan: Lan) -> list[IPv4Network]:
-        """Return the IPv4 subnets of a LAN; only the IX can have several."""
-        if lan.node == IX:
-            return self._ix
+        """Return the IPv4 subnets of a LAN; only one that grows can have several."""
+        if lan.grows:
+            return self._growing[lan.node]
         return [] if lan.network is None else [lan.network]
 
     def address(self, lan: Lan) -> IPv4Interface | None:
@@ -150,10 +177,10 @@ class Ledger:
         for network in self.subnets_of(lan):
             if (found := self._host(lan, network)) is not None:
                 return IPv4Interface((found, network.prefixlen))
-        grown = next_of_ix(self._networks) if lan.node == IX else None
+        grown = next_to_grow_by(self._networks) if lan.grows else None
         if grown is None:
             return None
-        self._grow_ix(grown)
+        self._grow(lan.node, grown)
         return self.address(lan)
 
     def address6(self, lan: Lan) -> IPv6Interface | None:
@@ -176,9 +203,9 @@ class Ledger:
         taken.add(number)
         return number
 
-    def _grow_ix(self, network: IPv4Network) -> None:
-        if network not in self._ix:
-            self._ix.append(network)
+    def _grow(self, lan: str, network: IPv4Network) -> None:
+        if network not in self._growing[lan]:
+            self._growing[lan].append(network)
             self.reserve(network)
 
 

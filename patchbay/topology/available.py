@@ -18,12 +18,6 @@ def check_condition(condition: LinkCondition | None, problems: Problems, place: 
         problems.add(place, "a link condition other than 'lan' is not available yet")
 
 
-def check_region(region: str | None, problems: Problems, place: str) -> None:
-    """Add a problem if a region is asked for."""
-    if region is not None:
-        problems.add(place, "regions are not available yet")
-
-
 def check_provisioning(provisioning: Ipv6Provisioning, problems: Problems, place: str) -> None:
     """Add a problem unless this way to get IPv6 addresses works."""
     if provisioning is not Ipv6Provisioning.STATIC:

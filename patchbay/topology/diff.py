@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import permutations
 from typing import TypeVar
 
 from patchbay.topology import facts as make
+from patchbay.topology import region_facts, sysctls
 from patchbay.topology import steps as step
-from patchbay.topology import sysctls
 from patchbay.topology.facts import Facts
 from patchbay.topology.graph import ancestors
-from patchbay.topology.model import IX, Device, Router, Topology
+from patchbay.topology.model import IX, Device, Region, Router, Topology
 from patchbay.topology.steps import Cable, Step
 
 _T = TypeVar("_T")
-_Node = TypeVar("_Node", Router, Device)
+_Node = TypeVar("_Node", Router, Device, Region)
 _K = TypeVar("_K", bound=tuple[object, ...])
 
 
@@ -49,26 +50,30 @@ class _Changed:
         self.routers: set[str] = set()
         self.devices: set[str] = set()
         self.lans: set[str] = set()
+        self.regions = self.all
+        """Whether regions or links between them changed, and so routes to all that is in them."""
         if before is None or after is None or self.all:
             return
+        regions = _different(before.regions, after.regions)
+        self.regions = bool(regions) or before.trunks != after.trunks
         routers = _different(before.routers, after.routers)
         self.devices = _different(before.devices, after.devices)
         for topology in (before, after):
-            self._add_below(topology, routers)
+            self._add_below(topology, routers | regions)
         self.routers |= routers
-        self.lans |= routers
+        self.lans |= routers | regions
         for topology in (before, after):
             self._add_lans(topology)
 
-    def _add_below(self, topology: Topology, routers: set[str]) -> None:
-        """Add what is plugged into routers that changed, and the routers below them."""
-        if not routers:
+    def _add_below(self, topology: Topology, above: set[str]) -> None:
+        """Add what is plugged into routers and regions that changed, and the routers below them."""
+        if not above:
             return
         for router in topology.routers.values():
-            if not routers.isdisjoint(ancestors(topology, router)):
+            if not above.isdisjoint(ancestors(topology, router)):
                 self.routers.add(router.name)
         for device in topology.devices.values():
-            if any(interface.lan in routers for interface in device.interfaces):
+            if any(interface.lan in above for interface in device.interfaces):
                 self.devices.add(device.name)
 
     def _add_lans(self, topology: Topology) -> None:
@@ -88,17 +93,31 @@ def _different(before: Mapping[str, _Node], after: Mapping[str, _Node]) -> set[s
     return {name for name in names if before.get(name) != after.get(name)}
 
 
+def all_facts(topology: Topology) -> Facts:
+    """Return the facts of a whole lab, the IX first."""
+    return _facts(topology, _Changed(None, topology))
+
+
 def _facts(topology: Topology, changed: _Changed) -> Facts:
+    """Return the facts that can differ; of regions before those of routers, which lean on them."""
     facts = Facts()
+    every = (IX, *topology.regions, *topology.routers)
+    lans = [name for name in every if changed.all or name in changed.lans]
+    routers = topology.routers.values()
     if changed.all:
         make.ix_facts(facts, topology)
-        make.lan_facts(facts, topology, (IX, *topology.routers))
-    else:
-        known = [name for name in changed.lans if name == IX or name in topology.routers]
-        make.lan_facts(facts, topology, known)
-    for router in topology.routers.values():
+    if changed.regions:
+        region_facts.regions_facts(facts, topology)
+    make.lan_facts(facts, topology, lans)
+    for router in routers:
         if changed.all or router.name in changed.routers:
             make.router_facts(facts, topology, router)
+    region_facts.routes_between(
+        facts,
+        topology,
+        [each for each in routers if changed.regions or each.name in changed.routers],
+        topology.regions if changed.regions else lans,
+    )
     for device in topology.devices.values():
         if changed.all or device.name in changed.devices:
             make.device_facts(facts, topology, device)
@@ -109,13 +128,19 @@ def _replaced(before: Topology | None, after: Topology | None) -> set[str]:
     """Return the names that mean another node than before."""
     if before is None or after is None:
         return set()
-    names = before.routers.keys() & after.devices.keys()
-    names |= before.devices.keys() & after.routers.keys()
+    names: set[str] = set()
+    had = (before.routers.keys(), before.devices.keys(), before.regions.keys())
+    has = (after.routers.keys(), after.devices.keys(), after.regions.keys())
+    for kind, other in permutations(range(len(had)), 2):
+        names |= had[kind] & has[other]
     if before.routers is not after.routers:
         for name in before.routers.keys() & after.routers.keys():
             if before.routers[name].uplink.cable != after.routers[name].uplink.cable:
                 names.add(name)
-    return set(names)
+    for name in before.regions.keys() & after.regions.keys():
+        if before.regions[name].number != after.regions[name].number:
+            names.add(name)
+    return names
 
 
 class _Diff:
@@ -128,11 +153,9 @@ class _Diff:
         self.gone = {node for node in old.nodes if node not in new.nodes}
         """Nodes that are given up; all that is in them goes with them."""
         self.unplugged = [cable for key, cable in old.cables.items() if key not in new.cables]
-        self.dead = {
-            end
-            for cable in self.unplugged
-            for end in ((cable.node, cable.interface), (cable.peer_node, cable.peer_interface))
-        } | {key for key in old.bridges if key not in new.bridges}
+        self.dead = {end for cable in self.unplugged for end in _ends(cable)} | {
+            key for key in old.bridges if key not in new.bridges
+        }
         """Interfaces that are given up; their addresses, routes and neighbours go with them."""
 
     def _clear_the_way(self, old: Facts, new: Facts, replaced: set[str]) -> Facts:
@@ -140,25 +163,19 @@ class _Diff:
 
         Single edits never lead to this: it is for topologies that are several edits apart.
         """
-        ends = {
-            (cable.peer_node, cable.peer_interface): cable.number for cable in new.cables.values()
-        }
-        in_the_way = []
-        for key, cable in old.cables.items():
-            other = new.cables.get(key)
-            peer = (cable.peer_node, cable.peer_interface)
-            if (
-                not replaced.isdisjoint((cable.node, cable.peer_node))
-                or (other is not None and (other.number, other.mac) != (cable.number, cable.mac))
-                or (other is None and peer in ends)
-            ):
-                in_the_way.append(cable)
+        taken = {end: (key, cable) for key, cable in new.cables.items() for end in _ends(cable)}
+        in_the_way = [
+            cable
+            for key, cable in old.cables.items()
+            if not replaced.isdisjoint((cable.node, cable.peer_node))
+            or any(end in taken and not _same(key, cable, *taken[end]) for end in _ends(cable))
+        ]
         if not in_the_way and not replaced:
             return old
-        dead = set()
+        dead: set[tuple[str, str]] = set()
         for cable in in_the_way:
             self.early.append(step.RemoveInterface(node=cable.node, interface=cable.interface))
-            dead.add((cable.node, cable.interface))
+            dead.update(_ends(cable))
         for node in sorted(replaced):
             self.early.append(step.RemoveNode(node=node))
         return Facts(
@@ -295,7 +312,7 @@ class _Diff:
         found += [step.RemoveNode(node=node) for node in old.nodes if node in self.gone]
         return found
 
-    def _lost(self, node: str, interface: str) -> bool:
+    def _lost(self, node: str, interface: str | None) -> bool:
         """Whether what is on an interface goes by itself."""
         return node in self.gone or (node, interface) in self.dead
 
@@ -307,6 +324,19 @@ def _keep(table: Mapping[_K, _T], replaced: set[str]) -> dict[_K, _T]:
 
 def _missing(here: Mapping[_K, object], there: Mapping[_K, object]) -> list[_K]:
     return [key for key in here if key not in there]
+
+
+def _ends(cable: Cable) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (cable.node, cable.interface), (cable.peer_node, cable.peer_interface)
+
+
+def _same(key: tuple[str, str], cable: Cable, other_key: tuple[str, str], other: Cable) -> bool:
+    """Whether a cable can become another: by being plugged in elsewhere, if it is in a bridge."""
+    return (
+        key == other_key
+        and (cable.number, cable.mac) == (other.number, other.mac)
+        and (cable.bridge is not None or _peer(cable) == _peer(other))
+    )
 
 
 def _peer(cable: Cable) -> tuple[str, str, str | None]:

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from patchbay.errors import Problems
-from patchbay.topology.graph import ix_networks
-from patchbay.topology.model import IX, Router
-from patchbay.topology.subnets import IX_NETWORK, IX_NETWORK6, Network
+from patchbay.topology.graph import Lans, lan_of, networks_of
+from patchbay.topology.model import IX, Interface, Router
+from patchbay.topology.subnets import Network
 from patchbay.values import Nat, NatV6Mode
 
 
@@ -26,48 +26,54 @@ def hides(router: Router, version: int) -> bool:
 def domain(routers: Mapping[str, Router], name: str, version: int) -> str:
     """Return who is at the top of the routing domain that a LAN is in.
 
-    That is the nearest router at or above it that hides what is below, or the IX.
+    That is the nearest router at or above it that hides what is below, or the IX, which shares
+    its addresses with all regions.
     """
-    while name != IX and not hides(routers[name], version):
+    while name in routers and not hides(routers[name], version):
         name = routers[name].upstream
-    return name
+    return name if name in routers else IX
 
 
-def check_overlaps(
-    routers: Mapping[str, Router], blamed: Collection[str], problems: Problems
-) -> None:
+def check_overlaps(lans: Lans, blamed: Collection[str], problems: Problems) -> None:
     """Add a problem for each subnet that overlaps another of its domain.
 
     Args:
-        routers: all routers.
-        blamed: the routers that were changed, and are told about rather than others.
+        lans: all routers and regions.
+        blamed: the routers and regions that were changed, and are told about rather than others.
         problems: where to add to.
     """
-    for networks in _domains(routers).values():
+    for networks in _domains(lans).values():
         for one, other in _overlaps(networks):
             if one[1] not in blamed and other[1] in blamed:
                 one, other = other, one
-            message = f"the subnet {one[0]} overlaps {other[0]}, {_whose(*other)}"
-            problems.add(f"router {one[1]!r}", message)
+            message = f"the subnet {one[0]} overlaps {other[0]}, {_whose(lans, *other)}"
+            kind = "region" if one[1] in lans.regions else "router"
+            problems.add(f"{kind} {one[1]!r}", message)
 
 
 _Owned = tuple[Network, str, str]
 """A subnet, whose it is, and what it is there."""
 
 
-def _whose(_: Network, owner: str, what: str) -> str:
+def _whose(lans: Lans, _: Network, owner: str, what: str) -> str:
     if owner == IX:
         return "which is that of the IX"
-    return f"the {what} of router {owner!r}"
+    return f"the {what} of {'region' if owner in lans.regions else 'router'} {owner!r}"
 
 
-def _domains(routers: Mapping[str, Router]) -> Mapping[tuple[int, str], list[_Owned]]:
+def _domains(lans: Lans) -> Mapping[tuple[int, str], list[_Owned]]:
     """Return the subnets of each domain, by the version of IP and by who is at its top."""
     found: defaultdict[tuple[int, str], list[_Owned]] = defaultdict(list)
-    uplinks = [router.uplink for router in routers.values() if router.upstream == IX]
-    for network in {IX_NETWORK, *ix_networks(uplinks)}:
-        found[4, IX].append((network, IX, "subnet"))
-    found[6, IX].append((IX_NETWORK6, IX, "subnet"))
+    plugged: defaultdict[str, list[Interface]] = defaultdict(list)
+    for router in lans.routers.values():
+        plugged[router.upstream].append(router.uplink)
+    for name in (IX, *lans.regions):
+        lan = lan_of(lans, name)
+        what = "subnet" if name == IX else "LAN"
+        found[4, IX] += [(each, name, what) for each in networks_of(lan, plugged[name])]
+        if lan.network6 is not None:
+            found[6, IX].append((lan.network6, name, what))
+    routers = lans.routers
     for router in routers.values():
         for subnet in (router.downstream, router.downstream6):
             if subnet is not None:

@@ -15,8 +15,15 @@ from patchbay.topology.graph import UPLINK, Lan, lan_of
 from patchbay.topology.macs import BRIDGES_MAX, RESERVED, interface_mac
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
 from patchbay.topology.names import check_interface_name, check_node_name
-from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
-from patchbay.topology.subnets import PREFIX6_MAX, PREFIX_MAX, Network
+from patchbay.topology.region_draft import add_region, add_trunk, upstream_of
+from patchbay.topology.requests import (
+    DeviceRequest,
+    RegionRequest,
+    Request,
+    RouterRequest,
+    TrunkRequest,
+)
+from patchbay.topology.subnets import LAB, PREFIX6_MAX, PREFIX_MAX, Network
 from patchbay.values import (
     IfaceConfig,
     IpSupport,
@@ -34,17 +41,27 @@ packets has room for 1,000 (net.core.netdev_max_backlog): what is over is droppe
 
 
 class Draft:
-    """A mutable copy of a topology that nodes and interfaces can be added to.
+    """A mutable copy of a topology that nodes, links and interfaces can be added to.
 
     Whatever is wrong goes into `problems`; what was asked for is then not added, and neither is
     anything said about what leans on it.
+
+    Attributes:
+        routers: by name.
+        regions: by name.
+        trunks: the links between regions.
+        failed: the names of what was asked for in vain.
+        ledger: what is taken.
+        problems: what is wrong.
     """
 
     def __init__(self, topology: Topology) -> None:
         self._base = topology
-        self._routers = dict(topology.routers)
+        self.routers = dict(topology.routers)
+        self.regions = dict(topology.regions)
         self._devices = dict(topology.devices)
-        self._failed: set[str] = set()
+        self.trunks = list(topology.trunks)
+        self.failed: set[str] = set()
         self._chose_subnet: set[str] = set()
         self.ledger = Ledger(topology)
         self.problems = Problems()
@@ -52,26 +69,37 @@ class Draft:
     def topology(self) -> Topology:
         """Return the finished topology, or raise `ConfigError` with all that was wrong."""
         if self._chose_subnet:
-            check_overlaps(self._routers, self._chose_subnet, self.problems)
+            check_overlaps(self, self._chose_subnet, self.problems)
         self.problems.check()
         return replace(
             self._base,
-            routers=MappingProxyType(self._routers),
+            routers=MappingProxyType(self.routers),
             devices=MappingProxyType(self._devices),
+            regions=MappingProxyType(self.regions),
+            trunks=tuple(self.trunks),
         )
 
     def add_all(self, requests: Iterable[Request]) -> None:
-        """Add routers and devices; those that others are plugged into come first."""
+        """Add what is asked for; regions, and routers that others are plugged into, come first."""
         routers: dict[str, RouterRequest] = {}
         devices: list[DeviceRequest] = []
+        trunks: list[TrunkRequest] = []
+        requests = tuple(requests)
         for request in requests:
             self._reserve(request)
-            if isinstance(request, DeviceRequest):
+        for request in requests:
+            if isinstance(request, RegionRequest):
+                add_region(self, request)
+            elif isinstance(request, TrunkRequest):
+                trunks.append(request)
+            elif isinstance(request, DeviceRequest):
                 devices.append(request)
             elif request.name in routers:
                 self._taken(f"router {request.name!r}", request.name)
             else:
                 routers[request.name] = request
+        for trunk in trunks:
+            add_trunk(self, trunk)
         while routers:
             # Follow uplinks to a router whose parent is not waiting too, or to one in a circle.
             name, seen = next(iter(routers)), set()
@@ -84,9 +112,9 @@ class Draft:
 
     def _reserve(self, request: Request) -> None:
         """Keep what a request names from being given to another one before it is its turn."""
-        if isinstance(request, RouterRequest):
+        if isinstance(request, RouterRequest | RegionRequest):
             self.ledger.reserve(request.downstream, request.downstream6)
-        else:
+        elif isinstance(request, DeviceRequest):
             for _, config in request.ifaces:
                 for address in (config.address, config.address6):
                     if address is not None:
@@ -96,7 +124,7 @@ class Draft:
 
     def _add_router(self, request: RouterRequest) -> None:
         place, before = f"router {request.name!r}", len(self.problems)
-        self._check_name(request.name, place)
+        self.check_name(request.name, place)
         preset = request.preset
         # Without a preset a router is what the preset "public" is.
         defaults = preset or RouterPreset.PUBLIC
@@ -109,22 +137,20 @@ class Draft:
             nat_v6, self.problems, f"{place}, nat_v6{'' if request.nat_v6 else of_preset}"
         )
         available.check_condition(request.downlink, self.problems, f"{place}, downlink")
-        available.check_region(request.region, self.problems, f"{place}, region")
         mtu = self._checked_mtu(request.mtu, place, v6=support.v6)
-        config = IfaceConfig(request.upstream)
+        config = IfaceConfig(upstream_of(self, request, place))
         uplink = self._plug(place, request.name, UPLINK, config, mtu=mtu, support=support)
         # A NAT that was asked for decides over the preset: what it hides is private.
         public = defaults.public if request.nat is None else nat is Nat.NONE
-        downstream = self._downstream(request, support, place, public)
-        downstream6 = self._downstream6(request, support, place, public)
+        downstream = self.subnet(request, support, place, public)
+        downstream6 = self.subnet6(request, support, place, public)
         if uplink is None or len(self.problems) > before:
-            self._failed.add(request.name)
+            self.failed.add(request.name)
             return
-        self._routers[request.name] = Router(
+        self.routers[request.name] = Router(
             name=request.name,
             uplink=uplink,
             preset=preset,
-            region=request.region,
             nat=nat,
             nat_v6=nat_v6,
             ip_support=support,
@@ -138,7 +164,7 @@ class Draft:
 
     def _add_device(self, request: DeviceRequest) -> None:
         place, before = f"device {request.name!r}", len(self.problems)
-        self._check_name(request.name, place)
+        self.check_name(request.name, place)
         names = [name for name, _ in request.ifaces]
         mtu = self._checked_mtu(request.mtu, place)
         if request.default_via is not None and request.default_via not in names:
@@ -155,27 +181,31 @@ class Draft:
             plugged.append(self._plug(where, request.name, name, config, mtu=mtu))
         interfaces = tuple(interface for interface in plugged if interface is not None)
         if len(self.problems) > before or len(interfaces) < len(plugged):
-            self._failed.add(request.name)
+            self.failed.add(request.name)
             return
         default = request.default_via or (names[0] if names else None)
         self._devices[request.name] = Device(
             name=request.name, interfaces=interfaces, default_via=default, mtu=request.mtu
         )
 
-    def _check_name(self, name: str, place: str) -> None:
+    def check_name(self, name: str, place: str) -> None:
+        """Note a mistake if a node cannot be called so, or one is."""
         check_node_name(name, self.problems, place)
-        if name in self._routers or name in self._devices or name in self._failed:
+        known = (self.routers, self.regions, self._devices, self.failed)
+        if any(name in names for names in known):
             self._taken(place, name)
 
     def _taken(self, place: str, name: str) -> None:
         kind = "device" if name in self._devices else "router"
+        kind = "region" if name in self.regions else kind
         self.problems.add(place, f"there is a {kind} of this name already")
 
     # ---- subnets -------------------------------------------------------------------------------
 
-    def _downstream(
-        self, request: RouterRequest, support: IpSupport, place: str, public: bool
+    def subnet(
+        self, request: RouterRequest | RegionRequest, support: IpSupport, place: str, public: bool
     ) -> IPv4Network | None:
+        """The IPv4 subnet of a LAN: the one that was chosen, or the next free one."""
         chosen = request.downstream
         if chosen is not None:
             self._chose_subnet.add(request.name)
@@ -191,9 +221,10 @@ class Draft:
             )
         return network
 
-    def _downstream6(
-        self, request: RouterRequest, support: IpSupport, place: str, public: bool
+    def subnet6(
+        self, request: RouterRequest | RegionRequest, support: IpSupport, place: str, public: bool
     ) -> IPv6Network | None:
+        """The IPv6 subnet of a LAN: the one that was chosen, or the next free one."""
         chosen = request.downstream6
         if chosen is not None:
             self._chose_subnet.add(request.name)
@@ -250,7 +281,7 @@ class Draft:
 
     def extra_address(self, place: str, interface: Interface, address: Address) -> Address:
         """Return a further address for an interface, with the prefix it is to have."""
-        lan = lan_of(self._routers, interface.lan)
+        lan = lan_of(self, interface.lan)
         networks: list[Network] = [*self.ledger.subnets_of(lan)]
         if lan.network6 is not None:
             networks.append(lan.network6)
@@ -297,15 +328,17 @@ class Draft:
         return interface
 
     def _lan(self, name: str, place: str) -> Lan | None:
-        if name == IX or name in self._routers:
-            return lan_of(self._routers, name)
-        if name in self._failed:
+        if name == IX or name in self.routers or name in self.regions:
+            return lan_of(self, name)
+        if name in self.failed:
             return None
         if name in self._devices:
             self.problems.add(place, f"{name!r} is a device, and has no LAN to be plugged into")
         else:
             self.problems.add(
-                place, f"there is no router {name!r}", nearest(name, [*self._routers, IX])
+                place,
+                f"there is no router {name!r}",
+                nearest(name, [*self.routers, *self.regions, IX]),
             )
         return None
 
@@ -317,7 +350,7 @@ class Draft:
         return port
 
     def _check_versions(self, lan: Lan, support: IpSupport, place: str) -> None:
-        has_v4 = lan.node == IX or lan.network is not None
+        has_v4 = lan.network is not None
         if not (support.v4 and has_v4) and not (support.v6 and lan.network6 is not None):
             self.problems.add(
                 place, f"it is {support}, and the LAN of {lan.node!r} has the other version only"
@@ -338,11 +371,11 @@ class Draft:
         if chosen is not None:
             network = self._chosen_network(lan, chosen, networks, f"{place}, address")
             return None if network is None else IPv4Interface((chosen.ip, network.prefixlen))
-        if lan.node != IX and not networks:
+        if not networks:
             return None
         address = self.ledger.address(lan)
         if address is None:
-            shown = networks[0] if lan.node != IX else "198.18.0.0/15"
+            shown = LAB if lan.grows else networks[0]
             self.problems.add(place, f"all addresses of {shown}, LAN of {lan.node!r}, are taken")
         return address
 

@@ -65,7 +65,7 @@ def new_topology(
 
 
 def batch(topology: Topology, requests: Iterable[Request]) -> Topology:
-    """Add routers and devices together; if anything is wrong with any of them, add none.
+    """Add nodes and links together; if anything is wrong with any of them, add none.
 
     What others are plugged into may come after them.
     """
@@ -85,24 +85,33 @@ def add_device(topology: Topology, request: DeviceRequest) -> Topology:
 
 
 def remove(topology: Topology, name: str) -> Topology:
-    """Remove a router or device, and the names that only it knows.
+    """Remove a router, device or region, and the names that only it knows.
+
+    With a region go its links to other regions.
 
     Raises:
-        ConfigError: there is none, or something is still plugged into the router.
+        ConfigError: there is none, or something is still plugged into its LAN.
     """
-    node = find_node(topology, name)
-    node_names = without_entry(topology.node_names, name)
-    if isinstance(node, Device):
-        devices = without_entry(topology.devices, name)
-        return replace(topology, devices=devices, node_names=node_names)
+    if name in topology.regions:
+        _check_empty(topology, f"region {name!r}", name)
+        regions = without_entry(topology.regions, name)
+        trunks = tuple(trunk for trunk in topology.trunks if name not in trunk.ends)
+        after = replace(topology, regions=regions, trunks=trunks)
+    elif isinstance(find_node(topology, name), Device):
+        after = replace(topology, devices=without_entry(topology.devices, name))
+    else:
+        _check_empty(topology, f"router {name!r}", name)
+        after = replace(topology, routers=without_entry(topology.routers, name))
+    return replace(after, node_names=without_entry(topology.node_names, name))
+
+
+def _check_empty(topology: Topology, place: str, name: str) -> None:
     still = plugged_in(topology, name)
     if still:
         shown = ", ".join(f"{interface.name} of {owner!r}" for owner, interface in still[:5])
         more = f" and {len(still) - 5} more" if len(still) > 5 else ""
         message = f"cannot be removed: {shown}{more} still plugged into its LAN"
-        raise ConfigError(Problem(f"router {name!r}", message))
-    routers = without_entry(topology.routers, name)
-    return replace(topology, routers=routers, node_names=node_names)
+        raise ConfigError(Problem(place, message))
 
 
 # ---- interfaces -------------------------------------------------------------------------------
@@ -165,7 +174,7 @@ def renew_ip(topology: Topology, node: str, name: str) -> Topology:
     """Give an interface other addresses than it has, in the same LAN; added ones stay."""
     owner, interface = find_node(topology, node), find_interface(topology, node, name)
     ledger, problems = Ledger(topology), Problems()
-    lan = lan_of(topology.routers, interface.lan)
+    lan = lan_of(topology, interface.lan)
     address, address6 = interface.address, interface.address6
     place = f"node {node!r}, {name}"
     if address is not None:
@@ -303,7 +312,7 @@ def _with_interface(topology: Topology, owner: Router | Device, interface: Inter
 def _checked(topology: Topology, router: str) -> Topology:
     """Return a topology that a router was changed in, if no subnets of it overlap."""
     problems = Problems()
-    check_overlaps(topology.routers, (router,), problems)
+    check_overlaps(topology, (router,), problems)
     problems.check()
     return topology
 

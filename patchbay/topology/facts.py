@@ -23,13 +23,12 @@ from patchbay.topology.graph import (
     Lan,
     ancestors,
     interfaces,
-    ix_networks,
     lan_of,
+    networks_of,
     port_name,
 )
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
 from patchbay.topology.steps import Cable, Neighbour, Network, Route, Rule
-from patchbay.topology.subnets import IX_NETWORK
 from patchbay.values import MTU_DEFAULT, MTU_MAX, Nat
 
 FIRST_TABLE = 1000
@@ -70,7 +69,7 @@ def device_facts(facts: Facts, topology: Topology, device: Device) -> None:
     facts.nodes[name] = sysctls.host(dad=topology.ipv6_dad)
     several = len(device.interfaces) > 1
     for interface in device.interfaces:
-        lan = lan_of(topology.routers, interface.lan)
+        lan = lan_of(topology, interface.lan)
         _plug(facts, name, interface, lan, interface.mtu or device.mtu or MTU_DEFAULT)
         if not interface.up:
             continue
@@ -84,7 +83,7 @@ def router_facts(facts: Facts, topology: Topology, router: Router) -> None:
     """Add what a router needs, on itself and on the routers above; not what its LAN is."""
     name, uplink = router.name, router.uplink
     facts.nodes[name] = sysctls.router(router, dad=topology.ipv6_dad)
-    lan = lan_of(topology.routers, uplink.lan)
+    lan = lan_of(topology, uplink.lan)
     _plug(facts, name, uplink, lan, uplink.mtu or router.mtu or MTU_DEFAULT)
     if uplink.up:
         _default_routes(facts, topology, name, uplink)
@@ -106,20 +105,16 @@ def ix_facts(facts: Facts, topology: Topology) -> None:
 
 def lan_facts(facts: Facts, topology: Topology, names: Iterable[str]) -> None:
     """Add the bridges of LANs, as many as their cables need, and the gateways' addresses."""
-    highest = dict.fromkeys(names, 0)
-    on_ix = []
+    plugged: dict[str, list[Interface]] = {name: [] for name in names}
     for _, interface in interfaces(topology):
-        if interface.lan in highest:
-            highest[interface.lan] = max(highest[interface.lan], interface.port)
-            if interface.lan == IX:
-                on_ix.append(interface)
-    for name, port in highest.items():
-        lan = lan_of(topology.routers, name)
-        for index in range(port // BRIDGE_PORTS + 1):
+        if interface.lan in plugged:
+            plugged[interface.lan].append(interface)
+    for name, here in plugged.items():
+        lan = lan_of(topology, name)
+        highest = max((interface.port for interface in here), default=0)
+        for index in range(highest // BRIDGE_PORTS + 1):
             _bridge(facts, lan, index)
-        networks: list[Network] = [] if lan.network is None else [lan.network]
-        if name == IX:
-            networks += dict.fromkeys((IX_NETWORK, *ix_networks(on_ix)))
+        networks: list[Network] = [*networks_of(lan, here)]
         if lan.network6 is not None:
             networks.append(lan.network6)
         for network in networks:
@@ -257,7 +252,10 @@ def _source_routes(facts: Facts, node: str, interface: Interface) -> None:
 
 
 def _routes_above(facts: Facts, topology: Topology, router: Router) -> None:
-    """Add the routes to a router's LAN, on every router above that is not kept from seeing it."""
+    """Add the routes to a router's LAN, on every router above that is not kept from seeing it.
+
+    Those on the IX and on other regions to what is in a region are for `routes_between` to add.
+    """
     for version, network in ((4, router.downstream), (6, router.downstream6)):
         if network is None:
             continue
@@ -267,7 +265,7 @@ def _routes_above(facts: Facts, topology: Topology, router: Router) -> None:
             hop = uplink.address if version == 4 else uplink.address6
             if hides(below, version) or hop is None:
                 break
-            lan = lan_of(topology.routers, name)
+            lan = lan_of(topology, name)
             mtu = uplink.mtu or below.mtu or MTU_DEFAULT
             route = Route(
                 destination=network,
@@ -276,8 +274,9 @@ def _routes_above(facts: Facts, topology: Topology, router: Router) -> None:
                 mtu=mtu if mtu < lan.mtu else None,
             )
             _route(facts, name, route)
-            if name != IX:
-                below = topology.routers[name]
+            if name not in topology.routers:
+                break
+            below = topology.routers[name]
 
 
 def _route(facts: Facts, node: str, route: Route) -> None:

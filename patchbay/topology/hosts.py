@@ -43,7 +43,7 @@ def dns_entry(
     problems.check()
     if node is None:
         return replace(topology, names=_with_name(topology.names, name, parsed))
-    if node != IX:
+    if node != IX and node not in topology.regions:
         find_node(topology, node)
     own = _with_name(topology.node_names.get(node, ()), name, parsed)
     return replace(topology, node_names=with_entry(topology.node_names, node, own))
@@ -112,6 +112,9 @@ def _entries(topology: Topology, node: str | None) -> _Entries:
 def _node_entries(topology: Topology) -> Iterable[tuple[str, str]]:
     yield IX, _text(IX_NETWORK[1])
     yield IX, _text(IX_NETWORK6[1])
+    for region in topology.regions.values():
+        yield region.name, _text(region.downstream[1])
+        yield region.name, _text(region.downstream6[1])
     nodes: Iterable[Router | Device] = chain(topology.routers.values(), topology.devices.values())
     for node in nodes:
         for address in default_addresses(node):

@@ -10,8 +10,11 @@ from ipaddress import IPv6Address
 BRIDGES_MAX = 128
 """Bridges that one LAN can consist of."""
 
-RESERVED = ("0a:", "0e:")
-"""How the addresses of bridges and their ports begin; nobody else's may."""
+RESERVED = ("06:", "0a:", "0e:")
+"""How the addresses of bridges, of their ports and of trunks begin; nobody else's may."""
+
+_REGIONS = 1 << 31
+"""Bridges of regions are numbered from here on, where no cable comes."""
 
 _LINK_LOCAL = 0xFE80 << 112
 
@@ -39,6 +42,21 @@ def bridge_mac(number: int, index: int = 0) -> str:
 def joint_macs(number: int, index: int) -> tuple[str, str]:
     """The addresses of both ends of the cable that joins the bridge `index` to the others."""
     return _mac(0x0A, index, number), _mac(0x0A, BRIDGES_MAX + index, number)
+
+
+def region_bridges(region: int) -> int:
+    """What the bridges of a region's LAN are numbered as, by the number of the region."""
+    return _REGIONS | region
+
+
+def trunk_macs(number: int) -> tuple[str, str]:
+    """The addresses of both ends of a trunk between regions."""
+    return _mac(0x06, 0, number), _mac(0x06, 1, number)
+
+
+def exchange_macs(region: int) -> tuple[str, str]:
+    """The addresses of a region's and of the IX's end of the cable between them."""
+    return _mac(0x06, 2, region), _mac(0x06, 3, region)
 
 
 def link_local(mac: str) -> IPv6Address:

@@ -21,6 +21,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    RegionLink,
     RouterPreset,
 )
 
@@ -42,7 +43,7 @@ class Interface:
     cable: int
     """Number of the cable, unique in the lab; free again when the interface is removed."""
     lan: str
-    """Name of the router whose LAN it is plugged into, or `IX`."""
+    """Name of the router or region whose LAN it is plugged into, or `IX`."""
     mac: str
     port: int = 0
     """Number of its port in that LAN, from 0; free again when it is unplugged."""
@@ -65,9 +66,8 @@ class Router:
 
     name: str
     uplink: Interface
-    """Plugged into the LAN of another router, or of the IX."""
+    """Plugged into the LAN of another router, of a region, or of the IX."""
     preset: RouterPreset | None = None
-    region: str | None = None
     nat: Nat | NatConfig = Nat.NONE
     nat_v6: NatV6Mode = NatV6Mode.NONE
     ip_support: IpSupport = IpSupport.DUAL_STACK
@@ -84,7 +84,7 @@ class Router:
 
     @property
     def upstream(self) -> str:
-        """The router whose LAN its uplink is plugged into, or `IX`."""
+        """The router or region whose LAN its uplink is plugged into, or `IX`."""
         return self.uplink.lan
 
 
@@ -98,6 +98,40 @@ class Device:
     """Name of the interface that carries the default route; None without any interface."""
     mtu: int | None = None
     """Bytes, for interfaces that do not say otherwise; None for the kernel's 1500."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A part of the world: a LAN for routers, and a router of its own between it and the rest.
+
+    A cable joins it with the IX, and one with each region that it is linked with.
+    """
+
+    name: str
+    number: int
+    """Unique among the regions of the lab; free again when the region is removed."""
+    downstream: IPv4Network
+    """First subnet of its LAN, which grows by others as the IX does."""
+    downstream6: IPv6Network
+    transit: bool = False
+    """Whether regions without a link of their own reach each other through it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trunk:
+    """A link between two regions: the cable, and what packets meet on it."""
+
+    number: int
+    """Unique among the trunks of the lab; free again when the trunk is removed."""
+    ends: tuple[str, str]
+    """The two regions, in the order in which they were given."""
+    link: RegionLink
+    """What packets from the first region to the second meet."""
+    back: RegionLink
+    """What packets from the second region to the first meet."""
+    broken: bool = False
+    reroute: bool = False
+    """Whether packets take another way while it is broken, if there is one."""
 
 
 def _no_names() -> Mapping[str, tuple[tuple[str, str], ...]]:
@@ -114,6 +148,9 @@ class Topology:
     ipv6_provisioning: Ipv6Provisioning = Ipv6Provisioning.STATIC
     routers: Mapping[str, Router] = field(default_factory=lambda: MappingProxyType({}))
     devices: Mapping[str, Device] = field(default_factory=lambda: MappingProxyType({}))
+    regions: Mapping[str, Region] = field(default_factory=lambda: MappingProxyType({}))
+    trunks: tuple[Trunk, ...] = ()
+    """The links between regions, in the order in which they were added."""
     names: tuple[tuple[str, str], ...] = ()
     """Lab-wide entries of the hosts file: name, address; beside those of the nodes themselves."""
     node_names: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=_no_names)

@@ -9,10 +9,9 @@ from typing import TypeVar
 
 from patchbay.rules import text
 from patchbay.rules.model import Table
-from patchbay.topology import facts as make
-from patchbay.topology.diff import steps
+from patchbay.topology.diff import all_facts, steps
 from patchbay.topology.facts import Facts
-from patchbay.topology.model import IX, Address, Topology
+from patchbay.topology.model import Address, Topology
 from patchbay.topology.steps import MAIN_TABLE, Cable, Neighbour, Route, Rule
 
 __all__ = ["BridgePlan", "NodePlan", "Plan", "node_plan", "plan", "steps"]
@@ -61,12 +60,18 @@ class NodePlan:
         for cable in self.cables:
             if cable.node == self.name:
                 down = " down" if cable.interface in self.down else ""
+                bridge = "" if cable.bridge is None else f", {cable.bridge}"
                 lines.append(
                     f"  {cable.interface} mtu {cable.mtu}{down}{self._at(cable.interface)}"
-                    f" -> {cable.peer_interface} of {cable.peer_node}, {cable.bridge}"
+                    f" -> {cable.peer_interface} of {cable.peer_node}{bridge}"
+                )
+            elif cable.bridge is None:
+                lines.append(
+                    f"  {cable.peer_interface} mtu {cable.peer_mtu}"
+                    f" -> {cable.interface} of {cable.node}"
                 )
         lines += [f"  {_route_text(route)}" for route in self.routes]
-        lines += [f"  rule from {rule.source} table {rule.table}" for rule in self.rules]
+        lines += [f"  {_rule_text(rule)}" for rule in self.rules]
         lines += [f"  {line}" for line in text.ruleset(self.tables).splitlines()]
         return "\n".join(lines)
 
@@ -87,7 +92,7 @@ class Plan:
 
 def plan(topology: Topology) -> Plan:
     """Return the plan of a whole lab."""
-    facts = _all_facts(topology)
+    facts = all_facts(topology)
     return Plan(topology.name, tuple(_NodePlans(facts).of(name) for name in facts.nodes))
 
 
@@ -97,18 +102,7 @@ def node_plan(topology: Topology, name: str) -> NodePlan:
     Raises:
         KeyError: there is no such node.
     """
-    return _NodePlans(_all_facts(topology)).of(name)
-
-
-def _all_facts(topology: Topology) -> Facts:
-    facts = Facts()
-    make.ix_facts(facts, topology)
-    make.lan_facts(facts, topology, (IX, *topology.routers))
-    for router in topology.routers.values():
-        make.router_facts(facts, topology, router)
-    for device in topology.devices.values():
-        make.device_facts(facts, topology, device)
-    return facts
+    return _NodePlans(all_facts(topology)).of(name)
 
 
 class _NodePlans:
@@ -162,4 +156,12 @@ def _route_text(route: Route) -> str:
     source = "" if route.source is None else f" src {route.source}"
     table = "" if route.table == MAIN_TABLE else f" table {route.table}"
     mtu = "" if route.mtu is None else f" mtu {route.mtu}"
+    if route.interface is None:
+        return f"route blackhole {kind}{table}"
     return f"route {kind}{via} dev {route.interface}{source}{table}{mtu}"
+
+
+def _rule_text(rule: Rule) -> str:
+    source = "all" if rule.source.prefixlen == 0 else str(rule.source)
+    interface = "" if rule.interface is None else f" iif {rule.interface}"
+    return f"rule from {source}{interface} table {rule.table}"

@@ -1,4 +1,4 @@
-"""What a person asked to be added: routers and devices, as typed, each value parsed."""
+"""What a person asked to be added: routers, devices, regions; as typed, each value parsed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    RegionLink,
     RouterPreset,
     is_int,
     name_of,
@@ -60,7 +61,36 @@ class DeviceRequest:
     mtu: int | None = None
 
 
-Request = RouterRequest | DeviceRequest
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionRequest:
+    """A region to be added. None leaves a value to be chosen."""
+
+    name: str
+    transit: bool = False
+    downstream: IPv4Network | None = None
+    downstream6: IPv6Network | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkRequest:
+    """A link between two regions to be added."""
+
+    ends: tuple[str, str]
+    link: RegionLink
+    back: RegionLink
+    broken: bool = False
+    reroute: bool = False
+    number: int | None = None
+    """None for the lowest free one."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in mistakes."""
+        return f"{self.ends[0]} - {self.ends[1]}"
+
+
+Request = RouterRequest | DeviceRequest | RegionRequest | TrunkRequest
 
 
 def router_request(
@@ -89,11 +119,7 @@ def router_request(
     _check_types(name, mtu, problems, place)
 
     def read(kind: type[_T], value: object, what: str) -> _T | None:
-        try:
-            return None if value is None else parse(kind, value, what)
-        except ConfigError as error:
-            problems.extend(error, place)
-            return None
+        return _read(kind, value, what, problems, place)
 
     parsed_nat: Nat | NatConfig | None = None
     parsed_firewall: Firewall | FirewallConfig | None = None
@@ -164,9 +190,73 @@ def device_request(
     return DeviceRequest(name=name, ifaces=tuple(configs), default_via=default_via, mtu=mtu)
 
 
+def lan_asked_for(request: RouterRequest) -> str:
+    """Return the LAN that a router asks to be plugged into: that of its region, or another."""
+    in_region = request.region is not None and request.upstream == IX
+    return request.region or IX if in_region else request.upstream
+
+
+def region_request(
+    name: str,
+    *,
+    transit: bool = False,
+    downstream: IPv4Network | str | None = None,
+    downstream6: IPv6Network | str | None = None,
+) -> RegionRequest:
+    """Turn what was typed for `add_region` into a request.
+
+    Raises:
+        ConfigError: values that are none; all of them are told.
+    """
+    problems = Problems()
+    place = f"region {name!r}"
+    _check_types(name, None, problems, place)
+    request = RegionRequest(
+        name=name,
+        transit=bool(transit),
+        downstream=_read(IPv4Network, downstream, "downstream", problems, place),
+        downstream6=_read(IPv6Network, downstream6, "downstream6", problems, place),
+    )
+    problems.check()
+    return request
+
+
+def trunk_request(
+    one: Named | str, other: Named | str, link: RegionLink, back: RegionLink | None
+) -> TrunkRequest:
+    """Turn what was typed for `link_regions` into a request.
+
+    Raises:
+        ConfigError: values that are none; all of them are told.
+    """
+    problems = Problems()
+    place = "link between regions"
+    names = _read_name(one, problems, place), _read_name(other, problems, place)
+    if back is None:
+        back = link
+    check_region_links(problems, place, link, back)
+    problems.check()
+    return TrunkRequest(ends=names, link=link, back=back)
+
+
+def check_region_links(problems: Problems, place: str, *links: object) -> None:
+    """Add a problem for each of these that is no `RegionLink`."""
+    for link in dict.fromkeys(links):
+        if not isinstance(link, RegionLink):
+            problems.add(place, f"{link!r} is no RegionLink, such as RegionLink.good(80)")
+
+
 def as_config(value: IfaceConfig | Named | str) -> IfaceConfig:
     """Return an `IfaceConfig`: a bare router is one of it."""
     return value if isinstance(value, IfaceConfig) else IfaceConfig(value)
+
+
+def _read(kind: type[_T], value: object, what: str, problems: Problems, place: str) -> _T | None:
+    try:
+        return None if value is None else parse(kind, value, what)
+    except ConfigError as error:
+        problems.extend(error, place)
+        return None
 
 
 def _read_name(value: Named | str, problems: Problems, place: str) -> str:

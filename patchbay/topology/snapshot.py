@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
-from patchbay.topology.graph import Lan, find_node, ix_networks, lan_of, plugged_in
+from patchbay.topology.graph import find_node, lan_of, networks_of, plugged_in
+from patchbay.topology.joints import joints_of
 from patchbay.topology.macs import bridge_mac, link_local
 from patchbay.topology.model import IX, Address, Interface, Router, Topology
-from patchbay.topology.subnets import IX_NETWORK, IX_NETWORK6
 from patchbay.values import MTU_DEFAULT, LinkCondition
 
 
@@ -17,7 +18,8 @@ class InterfaceSnapshot:
     """An interface at one moment.
 
     Attributes:
-        lan: the router whose LAN it is plugged into, or the IX; None for a LAN's own bridge.
+        lan: the router or region whose LAN it is plugged into, or the IX; None for a LAN's own
+            bridge, and for the end of a cable that joins regions.
         ll6: its link-local address; None without IPv6.
         gateway: the first hop's IPv4 address.
         gateway6: the first hop's IPv6 address.
@@ -39,24 +41,20 @@ class InterfaceSnapshot:
 
 
 def interface_snapshots(topology: Topology, name: str) -> tuple[InterfaceSnapshot, ...]:
-    """Return the interfaces of a node: of a router its uplink, then its LAN; of the IX its LAN."""
-    if name == IX:
-        first = IPv4Interface((IX_NETWORK[1], IX_NETWORK.prefixlen))
-        networks = ix_networks(interface for _, interface in plugged_in(topology, IX))
-        grown = [IPv4Interface((each[1], each.prefixlen)) for each in networks]
-        extra = tuple(each for each in grown if each != first)
-        return (_bridge(lan_of(topology.routers, IX), first, extra),)
+    """Return the interfaces of a node: of a router its uplink, then its LAN.
+
+    Of a region and of the IX it is the LAN, then the ends of the cables that join them.
+    """
+    if name in topology.regions or name == IX:
+        return (_bridge(topology, name), *_joints(topology, name))
     node = find_node(topology, name)
     if isinstance(node, Router):
-        lan = lan_of(topology.routers, name)
-        network = lan.network
-        own = None if network is None else IPv4Interface((network[1], network.prefixlen))
-        return (_plugged(topology, node.uplink, node.mtu), _bridge(lan, own))
+        return (_plugged(topology, node.uplink, node.mtu), _bridge(topology, name))
     return tuple(_plugged(topology, each, node.mtu) for each in node.interfaces)
 
 
 def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> InterfaceSnapshot:
-    lan = lan_of(topology.routers, interface.lan)
+    lan = lan_of(topology, interface.lan)
     address, address6 = interface.address, interface.address6
     return InterfaceSnapshot(
         name=interface.name,
@@ -66,7 +64,7 @@ def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> Inter
         address6=address6,
         extra=interface.extra,
         ll6=None if address6 is None else link_local(interface.mac),
-        gateway=None if address is None else (lan.network or address.network)[1],
+        gateway=None if address is None else address.network[1],
         gateway6=None if address6 is None or lan.network6 is None else lan.network6[1],
         mtu=interface.mtu or mtu or MTU_DEFAULT,
         up=interface.up,
@@ -75,18 +73,32 @@ def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> Inter
     )
 
 
-def _bridge(
-    lan: Lan, address: IPv4Interface | None, extra: tuple[Address, ...] = ()
-) -> InterfaceSnapshot:
-    network6 = IX_NETWORK6 if lan.node == IX else lan.network6
-    mac = bridge_mac(lan.number)
+def _bridge(topology: Topology, name: str) -> InterfaceSnapshot:
+    lan = lan_of(topology, name)
+    plugged = [interface for _, interface in plugged_in(topology, name)] if lan.grows else []
+    own = [IPv4Interface((each[1], each.prefixlen)) for each in networks_of(lan, plugged)]
+    network6, mac = lan.network6, bridge_mac(lan.number)
     return InterfaceSnapshot(
         name=lan.bridge,
         lan=None,
         mac=mac,
-        address=address,
+        address=own[0] if own else None,
         address6=None if network6 is None else IPv6Interface((network6[1], network6.prefixlen)),
-        extra=extra,
+        extra=tuple(own[1:]),
         ll6=None if network6 is None else link_local(mac),
         mtu=lan.mtu,
     )
+
+
+def _joints(topology: Topology, name: str) -> Iterator[InterfaceSnapshot]:
+    for joint in joints_of(topology, name):
+        yield InterfaceSnapshot(
+            name=joint.interface,
+            lan=None,
+            mac=joint.mac,
+            address=None,
+            address6=None,
+            ll6=link_local(joint.mac),
+            gateway6=link_local(joint.peer_mac),
+            mtu=MTU_DEFAULT,
+        )

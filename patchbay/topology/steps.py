@@ -25,9 +25,10 @@ class Route:
 
     destination: Network
     """`0.0.0.0/0` or `::/0` for the default route."""
-    interface: str
+    interface: str | None
+    """None for a black hole: what goes there is lost without a word."""
     via: IPAddress | None = None
-    """The next hop; None for a network on the link itself."""
+    """The next hop; None for a network on the link itself. It may be IPv6 for IPv4 (RFC 8950)."""
     source: IPAddress | None = None
     """Preferred source address."""
     table: int = MAIN_TABLE
@@ -40,8 +41,11 @@ class Rule:
     """A policy rule: traffic from this source looks up this table."""
 
     source: Network
+    """`0.0.0.0/0` or `::/0` for every source."""
     table: int
     priority: int
+    interface: str | None = None
+    """Only traffic that comes in by this interface; `lo` for the node's own. None for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

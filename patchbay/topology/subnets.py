@@ -20,7 +20,7 @@ PREFIX_MAX = 30
 """The longest prefix that leaves room for a gateway and a host."""
 PREFIX6_MAX = 126
 
-_LAB = IPv4Network("198.18.0.0/15")
+LAB = IPv4Network("198.18.0.0/15")
 """What RFC 2544 sets aside for laboratories."""
 
 _POOLS: dict[int, dict[bool, tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]]] = {
@@ -47,10 +47,10 @@ def lowest_free6(*, public: bool, taken: Iterable[IPv6Network]) -> IPv6Network |
     return None if start is None else IPv6Network((start, PREFIX6))
 
 
-def next_of_ix(taken: Iterable[IPv4Network]) -> IPv4Network | None:
-    """Return the subnet that the IX grows by: the highest /24 that overlaps none of `taken`."""
+def next_to_grow_by(taken: Iterable[IPv4Network]) -> IPv4Network | None:
+    """Return the subnet that the IX or a region grows by: the highest /24 apart from `taken`."""
     taken = tuple(taken)
-    for network in reversed(list(_LAB.subnets(new_prefix=PREFIX))):
+    for network in reversed(list(LAB.subnets(new_prefix=PREFIX))):
         if not any(network.overlaps(other) for other in taken):
             return network
     return None

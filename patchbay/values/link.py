@@ -1,4 +1,4 @@
-"""What packets meet on their way: the conditions of links, and of links between regions."""
+"""What packets meet on their way: the conditions of links."""
 
 from __future__ import annotations
 

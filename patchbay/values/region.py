@@ -1,20 +1,24 @@
-"""What packets meet between regions."""
+"""What packets meet between regions, and a set of regions as they are in the world."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
 
 from patchbay.errors import Problems
+from patchbay.values.link import LinkCondition
 from patchbay.values.parsing import check_number, is_number
 
 
 @dataclass(frozen=True, slots=True)
 class RegionLink:
-    """What packets meet between two regions, the same in both directions.
+    """What packets meet on the link from one region to another, in one direction.
 
     Attributes:
-        latency_ms: one-way delay: a round trip takes twice as long.
+        latency_ms: one-way delay: with the same one back, a round trip takes twice as long.
         jitter_ms: how far the delay of a packet may be from `latency_ms`, either way.
         loss_pct: share of packets that are lost.
         rate_mbit: megabits per second; None for no limit.
@@ -24,6 +28,9 @@ class RegionLink:
     jitter_ms: float = 0
     loss_pct: float = 0
     rate_mbit: float | None = None
+
+    WORLD: ClassVar[Mapping[tuple[str, str], RegionLink]]
+    """The links between five parts of the world, with latencies that were measured."""
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -43,3 +50,32 @@ class RegionLink:
     def degraded(cls, latency_ms: float) -> RegionLink:
         """A link with a tenth of its latency as jitter, that loses one packet in 200."""
         return cls(latency_ms, jitter_ms=latency_ms / 10, loss_pct=0.5)
+
+    @property
+    def condition(self) -> LinkCondition:
+        """The same as the condition of a link."""
+        return LinkCondition(
+            latency_ms=self.latency_ms,
+            jitter_ms=self.jitter_ms,
+            loss_pct=self.loss_pct,
+            rate_kbit=None if self.rate_mbit is None else self.rate_mbit * 1000,
+        )
+
+
+# Half of the round trips between data centres of Amazon Web Services in Northern Virginia, Ireland,
+# Singapore, Sydney and São Paulo, as averages that were published in 2017 as "Latency Between AWS
+# Global Regions": 81, 217, 230, 120, 239, 310, 191, 175, 328 and 323 ms in the order below.
+RegionLink.WORLD = MappingProxyType(
+    {
+        ("us", "eu"): RegionLink.good(40),
+        ("us", "asia"): RegionLink.good(108),
+        ("us", "oceania"): RegionLink.good(115),
+        ("us", "south-america"): RegionLink.good(60),
+        ("eu", "asia"): RegionLink.good(120),
+        ("eu", "oceania"): RegionLink.good(155),
+        ("eu", "south-america"): RegionLink.good(96),
+        ("asia", "oceania"): RegionLink.good(88),
+        ("asia", "south-america"): RegionLink.good(164),
+        ("oceania", "south-america"): RegionLink.good(161),
+    }
+)

@@ -12,7 +12,7 @@ from typing import Self
 from patchbay.rules.encode import emptied, replacement
 from patchbay.rules.model import Table
 from patchbay.topology import steps
-from patchbay.topology.steps import AddCable, AddNode, Cable, Step
+from patchbay.topology.steps import AddCable, AddNode, Cable, Route, Step
 from patchbay.wiring import cables, messages, readers, sysctl
 from patchbay.wiring.connection import NETLINK_NETFILTER, NETLINK_ROUTE, Connection
 from patchbay.wiring.conntrack import ConntrackEntry, conntrack, flush_conntrack
@@ -278,9 +278,9 @@ class Kernel:
             case steps.RemoveAddress(node=node, interface=name, address=address):
                 return node, messages.delete_address(self._node(node).index(name), address)
             case steps.SetRoute(node=node, route=route):
-                return node, messages.new_route(self._node(node).index(route.interface), route)
+                return node, messages.new_route(self._exit(node, route), route)
             case steps.RemoveRoute(node=node, route=route):
-                return node, messages.delete_route(self._node(node).index(route.interface), route)
+                return node, messages.delete_route(self._exit(node, route), route)
             case steps.AddRule(node=node, rule=rule):
                 return node, messages.new_rule(rule)
             case steps.RemoveRule(node=node, rule=rule):
@@ -292,6 +292,10 @@ class Kernel:
                 return node, messages.delete_neighbour(index, entry)
             case _:
                 raise TypeError(f"nothing in a kernel does {step}")
+
+    def _exit(self, node: str, route: Route) -> int | None:
+        """The index of the interface that a route leads to; None for a black hole."""
+        return None if route.interface is None else self._node(node).index(route.interface)
 
     def _add_node(self, step: AddNode) -> None:
         if step.node in self._nodes:

@@ -48,6 +48,8 @@ IFADDR = Struct("=BBBBI")
 """family, prefix length, flags, scope, index"""
 RTMSG = Struct("=BBBBBBBBI")
 """family, destination and source length, TOS, table, protocol, scope, type, flags"""
+VIA = Struct("=H")
+"""family of a next hop that is of another version of IP than its route; the address follows"""
 NDMSG = Struct("=BxxxiHBB")
 """family, index, state, flags, type"""
 RULEHDR = Struct("=BBBBBxxBI")
@@ -72,11 +74,11 @@ _IFLA_BR_FORWARD_DELAY, _IFLA_BR_STP_STATE, _IFLA_BR_MCAST_SNOOPING = 1, 5, 23
 _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 8, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
-_RTA_METRICS, _RTAX_MTU = 8, 2
+_RTA_METRICS, _RTAX_MTU, _RTA_VIA = 8, 2, 18
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RT_SCOPE_HOST, _RT_SCOPE_NOWHERE = 0, 253, 254, 255
-_RTN_UNICAST = 1
+_RTN_UNICAST, _RTN_BLACKHOLE = 1, 6
 _NDA_DST, _NDA_LLADDR = 1, 2
-_FRA_SRC, _FRA_PRIORITY, _FRA_TABLE = 2, 6, 15
+_FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_TABLE = 2, 3, 6, 15
 _FR_ACT_TO_TBL = 1
 
 _ONE_QUEUE = u32(_IFLA_NUM_TX_QUEUES, 1) + u32(_IFLA_NUM_RX_QUEUES, 1)
@@ -290,18 +292,23 @@ def delete_address(index: int, address: Address) -> Message:
     return _address(Kind.RTM_DELADDR, 0, index, address, dad=True)
 
 
-def _route(kind: Kind, flags: int, scope: int, index: int, route: Route) -> Message:
+def _route(kind: Kind, flags: int, scope: int, index: int | None, route: Route) -> Message:
     network = route.destination
     family = socket.AF_INET if network.version == 4 else socket.AF_INET6
     table = route.table if route.table < 256 else 0
-    body = RTMSG.pack(family, network.prefixlen, 0, 0, table, RTPROT_STATIC, scope, _RTN_UNICAST, 0)
+    fate = _RTN_BLACKHOLE if index is None else _RTN_UNICAST
+    body = RTMSG.pack(family, network.prefixlen, 0, 0, table, RTPROT_STATIC, scope, fate, 0)
     body += attribute(_RTA_DST, network.network_address.packed) if network.prefixlen else b""
-    body += u32(_RTA_OIF, index) + u32(_RTA_TABLE, route.table)
+    body += u32(_RTA_TABLE, route.table)
+    if index is not None:
+        body += u32(_RTA_OIF, index)
     if network.version == 6:
         # Named, so that the kernel's own routes, which have others, are neither replaced nor removed.
         body += u32(_RTA_PRIORITY, IP6_METRIC)
-    if route.via is not None:
+    if route.via is not None and route.via.version == network.version:
         body += attribute(_RTA_GATEWAY, route.via.packed)
+    elif route.via is not None:
+        body += attribute(_RTA_VIA, VIA.pack(socket.AF_INET6) + route.via.packed)
     if route.source is not None:
         body += attribute(_RTA_PREFSRC, route.source.packed)
     if route.mtu is not None:
@@ -309,15 +316,20 @@ def _route(kind: Kind, flags: int, scope: int, index: int, route: Route) -> Mess
     return routing(kind, flags, body)
 
 
-def new_route(index: int, route: Route) -> Message:
-    """Add a route, or put it in place of the one with its destination and table."""
+def new_route(index: int | None, route: Route) -> Message:
+    """Add a route, or put it in place of the one with its destination and table.
+
+    Args:
+        index: of the interface that it leads to; None for a black hole.
+        route: what it says.
+    """
     scope = _RT_SCOPE_UNIVERSE
-    if route.via is None and route.destination.version == 4:
+    if index is not None and route.via is None and route.destination.version == 4:
         scope = _RT_SCOPE_LINK
     return _route(Kind.RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, scope, index, route)
 
 
-def delete_route(index: int, route: Route) -> Message:
+def delete_route(index: int | None, route: Route) -> Message:
     """Remove a route of ours; never one that the kernel made."""
     return _route(Kind.RTM_DELROUTE, 0, _RT_SCOPE_NOWHERE, index, route)
 
@@ -328,6 +340,8 @@ def _rule(kind: Kind, flags: int, rule: Rule) -> Message:
     body = RULEHDR.pack(family, 0, rule.source.prefixlen, 0, table, _FR_ACT_TO_TBL, 0)
     if rule.source.prefixlen:
         body += attribute(_FRA_SRC, rule.source.network_address.packed)
+    if rule.interface is not None:
+        body += text(_FRA_IIFNAME, rule.interface)
     body += u32(_FRA_PRIORITY, rule.priority) + u32(_FRA_TABLE, rule.table)
     return routing(kind, flags, body)
 

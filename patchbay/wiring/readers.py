@@ -23,6 +23,7 @@ from patchbay.wiring.messages import (
     NDMSG,
     RTMSG,
     RULEHDR,
+    VIA,
     Kind,
     routing,
 )
@@ -34,8 +35,9 @@ _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_TENTATIVE, _IFA_F_DADFAILED = 0x40, 0x08
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE = 1, 4, 5, 6, 7, 15
 _NDA_DST, _NDA_LLADDR = 1, 2
-_FRA_SRC, _FRA_PRIORITY, _FRA_TABLE = 2, 6, 15
-_RTN_UNICAST = 1
+_RTA_VIA = 18
+_FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_TABLE = 2, 3, 6, 15
+_RTN_UNICAST, _RTN_BLACKHOLE = 1, 6
 _RTPROT_KERNEL = 2
 _NUD_PERMANENT = 0x80
 _COUNTERS = struct.Struct("=8Q")
@@ -88,17 +90,19 @@ class InterfaceAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRoute:
-    """A unicast route; those of the local table are not told."""
+    """A unicast route, or a black hole; those of the local table are not told."""
 
     destination: Network
     interface: str | None
-    """None for a route over several interfaces."""
+    """None for a route over several interfaces, and for a black hole of IPv4."""
     via: IPAddress | None
     source: IPAddress | None
     table: int
     metric: int
     by_kernel: bool
     """The kernel made it, for an address."""
+    black_hole: bool = False
+    """What goes there is lost without a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,8 @@ class KernelRule:
     source: Network | None
     """None for a rule that holds for all sources."""
     table: int
+    interface: str | None = None
+    """Where packets come in that it is for; None for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,23 +196,27 @@ def addresses(connection: Connection) -> tuple[InterfaceAddress, ...]:
 
 
 def routes(connection: Connection) -> tuple[KernelRoute, ...]:
-    """All unicast routes of all tables, in the kernel's order: IPv4 first."""
+    """All unicast routes and black holes of all tables, in the kernel's order: IPv4 first."""
     names = _names(connection)
     result = []
     for body in connection.dump(routing(Kind.RTM_GETROUTE, 0, RTMSG.pack(*[0] * 9))):
         family, length, _, _, table, protocol, _, kind, _ = RTMSG.unpack_from(body)
-        if kind != _RTN_UNICAST or family not in (socket.AF_INET, socket.AF_INET6):
+        if kind not in (_RTN_UNICAST, _RTN_BLACKHOLE) or family not in (
+            socket.AF_INET,
+            socket.AF_INET6,
+        ):
             continue
         found = attributes(body, RTMSG.size)
         result.append(
             KernelRoute(
                 destination=_network(family, found.get(_RTA_DST), length),
                 interface=names.get(_u32(found[_RTA_OIF])) if _RTA_OIF in found else None,
-                via=_ip(found.get(_RTA_GATEWAY)),
+                via=_ip(found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[VIA.size :] or None),
                 source=_ip(found.get(_RTA_PREFSRC)),
                 table=_u32(found[_RTA_TABLE]) if _RTA_TABLE in found else table,
                 metric=_u32(found[_RTA_PRIORITY]) if _RTA_PRIORITY in found else 0,
                 by_kernel=protocol == _RTPROT_KERNEL,
+                black_hole=kind == _RTN_BLACKHOLE,
             )
         )
     return tuple(result)
@@ -226,6 +236,7 @@ def rules(connection: Connection) -> tuple[KernelRule, ...]:
                 priority=_u32(found[_FRA_PRIORITY]) if _FRA_PRIORITY in found else 0,
                 source=None if source is None else _network(family, source, length),
                 table=_u32(found[_FRA_TABLE]) if _FRA_TABLE in found else table,
+                interface=_string(found[_FRA_IIFNAME]) if _FRA_IIFNAME in found else None,
             )
         )
     return tuple(result)

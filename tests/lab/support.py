@@ -143,7 +143,10 @@ def kernel_state() -> dict[str, set[tuple]]:
         for family in (2, 10):
             for route in ip.get_routes(family=family):
                 table = route.get_attr("RTA_TABLE")
-                kernels_own = route["proto"] == 2 or route["type"] != 1 or table == 255
+                unicast, black_hole = 1, 6
+                lost = route["type"] == black_hole
+                kernels_own = route["proto"] == 2 or not (lost or route["type"] == unicast)
+                kernels_own = kernels_own or table == 255
                 if kernels_own:
                     continue
                 destination = route.get_attr("RTA_DST")
@@ -152,8 +155,10 @@ def kernel_state() -> dict[str, set[tuple]]:
                     (
                         table,
                         str(ip_network(f"{destination or bare}/{route['dst_len']}")),
-                        names[route.get_attr("RTA_OIF")],
-                        route.get_attr("RTA_GATEWAY"),
+                        None if lost else names[route.get_attr("RTA_OIF")],
+                        via["addr"]
+                        if (via := route.get_attr("RTA_VIA"))
+                        else route.get_attr("RTA_GATEWAY"),
                         route.get_attr("RTA_PREFSRC"),
                         metrics.get_attr("RTAX_MTU")
                         if (metrics := route.get_attr("RTA_METRICS"))
@@ -161,8 +166,13 @@ def kernel_state() -> dict[str, set[tuple]]:
                     )
                 )
         state["rules"] = {
-            (f"{rule.get_attr('FRA_SRC')}/{rule['src_len']}", rule.get_attr("FRA_TABLE"), priority)
-            for family in (2, 10)
+            (
+                str(ip_network(f"{rule.get_attr('FRA_SRC') or bare}/{rule['src_len']}")),
+                rule.get_attr("FRA_IIFNAME"),
+                rule.get_attr("FRA_TABLE"),
+                priority,
+            )
+            for family, bare in ((2, "0.0.0.0"), (10, "::"))
             for rule in ip.get_rules(family=family)
             if (priority := rule.get_attr("FRA_PRIORITY")) not in (0, None, 32766, 32767)
         }
@@ -209,7 +219,9 @@ def planned_state(plan: NodePlan) -> dict[str, set[tuple]]:
             )
             for route in plan.routes
         },
-        "rules": {(str(rule.source), rule.table, rule.priority) for rule in plan.rules},
+        "rules": {
+            (str(rule.source), rule.interface, rule.table, rule.priority) for rule in plan.rules
+        },
         "neighbours": {(each.interface, str(each.address), each.mac) for each in plan.neighbours},
     }
 

@@ -5,10 +5,15 @@ from ipaddress import ip_interface
 from hypothesis import strategies as st
 
 from patchbay.errors import ConfigError
-from patchbay.topology import edit
+from patchbay.topology import edit, edit_regions
 from patchbay.topology.model import IX
-from patchbay.topology.requests import device_request, router_request
-from patchbay.values import Firewall, IfaceConfig, Nat
+from patchbay.topology.requests import (
+    device_request,
+    region_request,
+    router_request,
+    trunk_request,
+)
+from patchbay.values import Firewall, IfaceConfig, Nat, RegionLink
 
 
 def lab(*requests, **options):
@@ -21,6 +26,14 @@ def router(name, upstream=None, **options):
 
 def device(name, *args, **options):
     return device_request(name, *args, **options)
+
+
+def region(name, **options):
+    return region_request(name, **options)
+
+
+def link(one, other, there=RegionLink(), back=None):  # noqa: B008 (it is frozen)
+    return trunk_request(one, other, there, back)
 
 
 def usual():
@@ -40,9 +53,9 @@ _numbers = st.integers(0, 30)
 
 
 @st.composite
-def random_edit(draw):
+def random_edit(draw, kinds=None):
     """A function that changes a topology somehow; a change that is refused leaves it as it is."""
-    kind = draw(st.sampled_from(_EDITS))
+    kind = draw(st.sampled_from(kinds or _EDITS))
     a, b, c = draw(_numbers), draw(_numbers), draw(_numbers)
 
     def apply(topology):
@@ -74,7 +87,7 @@ def _router(t, a, b, c):
         t,
         router(
             f"r{a}",
-            _pick((IX, *t.routers), b),
+            _pick((IX, *t.routers, *t.regions), b),
             nat="home" if c % 3 == 1 else "none",
             ip_support=support,
             downstream=_SUBNETS[c % 5] if c < 5 else None,
@@ -84,20 +97,20 @@ def _router(t, a, b, c):
 
 
 def _device(t, a, b, c):
-    first = _pick((IX, *t.routers), b)
+    first = _pick((IX, *t.routers, *t.regions), b)
     if c % 2:
         return edit.add_device(t, device(f"d{a}", first))
-    second = IfaceConfig(_pick((IX, *t.routers), c), up=c % 4 == 0)
+    second = IfaceConfig(_pick((IX, *t.routers, *t.regions), c), up=c % 4 == 0)
     return edit.add_device(t, device(f"d{a}", ifaces={"eth0": first, "eth1": second}))
 
 
 def _remove(t, a, b, c):
-    return edit.remove(t, _pick((*t.routers, *t.devices), a))
+    return edit.remove(t, _pick((*t.routers, *t.devices, *t.regions), a))
 
 
 def _add_iface(t, a, b, c):
     return edit.add_iface(
-        t, _pick(t.devices, a), f"eth{b % 4}", IfaceConfig(_pick((IX, *t.routers), c))
+        t, _pick(t.devices, a), f"eth{b % 4}", IfaceConfig(_pick((IX, *t.routers, *t.regions), c))
     )
 
 
@@ -107,7 +120,7 @@ def _remove_iface(t, a, b, c):
 
 
 def _replug(t, a, b, c):
-    return edit.replug(t, *_any_interface(t, a), _pick((IX, *t.routers), b))
+    return edit.replug(t, *_any_interface(t, a), _pick((IX, *t.routers, *t.regions), b))
 
 
 def _renew(t, a, b, c):
@@ -144,8 +157,47 @@ def _firewall(t, a, b, c):
     return edit.set_firewall(t, _pick(t.routers, a), (Firewall.NONE, Firewall.BLOCK_INBOUND)[b % 2])
 
 
+def _region(t, a, b, c):
+    return edit.batch(t, [region(f"g{a % 6}", transit=c % 4 == 0)])
+
+
+def _router_in_region(t, a, b, c):
+    return edit.add_router(t, router(f"r{a}", _pick(t.regions, b), nat="home" if c % 3 else "none"))
+
+
+def _link(t, a, b, c):
+    return edit.batch(t, [link(_pick(t.regions, a), _pick(t.regions, b))])
+
+
+def _any_trunk(t, a):
+    one, other = _pick(t.trunks, a).ends
+    return (one, other) if a % 2 else (other, one)
+
+
+def _break_link(t, a, b, c):
+    return edit_regions.break_link(t, *_any_trunk(t, a), reroute=bool(b % 2))
+
+
+def _restore_link(t, a, b, c):
+    return edit_regions.restore_link(t, *_any_trunk(t, a))
+
+
+def _unlink(t, a, b, c):
+    return edit_regions.unlink(t, *_any_trunk(t, a))
+
+
+def _transit(t, a, b, c):
+    return edit_regions.set_transit(t, _pick(t.regions, a), bool(b % 2))
+
+
+_OF_REGIONS = (
+    _region, _region, _region, _link, _link, _link, _router_in_region, _router_in_region,
+    _break_link, _restore_link, _unlink, _transit,
+)  # fmt: skip
 _EDITS = (
     _router, _router, _router, _device, _device, _device, _remove, _add_iface, _remove_iface,
     _replug, _replug, _renew, _add_ip, _up, _mtu, _default, _nat, _firewall,
+    *_OF_REGIONS,
 )  # fmt: skip
-edits = st.lists(random_edit(), min_size=1, max_size=14)
+region_edits = st.lists(random_edit(_OF_REGIONS), min_size=1, max_size=20)
+edits = st.lists(random_edit(), min_size=1, max_size=20)

@@ -4,6 +4,7 @@ import re
 
 from patchbay.rules import nat
 from patchbay.topology import steps as s
+from patchbay.topology.macs import link_local
 from patchbay.values import Nat
 
 UNSTATED = dict(nat.sysctls(Nat.NONE))
@@ -58,6 +59,7 @@ class Kernel:
                 self._delete(node, name)
         del self.nodes[step.node]
         self.rules = {key for key in self.rules if key[0] != step.node}
+        self.routes = {key: route for key, route in self.routes.items() if key[0] != step.node}
         self.tables.pop(step.node, None)
 
     def add_bridge(self, step):
@@ -71,7 +73,13 @@ class Kernel:
             *own, kind="veth", mac=c.mac, mtu=c.mtu, up=joint, peer=peer, master=c.node_bridge
         )
         self._new(
-            *peer, kind="veth", mac=c.peer_mac, mtu=c.peer_mtu, up=True, peer=own, master=c.bridge
+            *peer,
+            kind="veth",
+            mac=c.peer_mac,
+            mtu=c.peer_mtu,
+            up=c.bridge is not None,
+            peer=own,
+            master=c.bridge,
         )
 
     def move_cable(self, step):
@@ -126,12 +134,14 @@ class Kernel:
 
     def set_route(self, step):
         route, key = step.route, (step.node, step.route.table, step.route.destination)
-        link = self.links.get((step.node, route.interface))
-        need(link is not None and link["up"], "interface is down", step)
+        need(step.node in self.nodes, "no such node", step)
+        if route.interface is not None:
+            link = self.links.get((step.node, route.interface))
+            need(link is not None and link["up"], "interface is down", step)
         on_link = [
             a.network for n, i, a in self.addresses if (n, i) == (step.node, route.interface)
         ]
-        if route.via is not None:
+        if route.via is not None and not route.via.is_link_local:
             need(any(route.via in network for network in on_link), "no way to next hop", step)
         need(self.routes.get(key) == step.old, "another route", step, self.routes.get(key))
         self.routes[key] = route
@@ -211,12 +221,12 @@ class Kernel:
     def local(self, node, address):
         return any(n == node and a.ip == address for n, _, a in self.addresses)
 
-    def lookup(self, node, destination, source):
+    def lookup(self, node, destination, source, interface="lo"):
         """The route that a packet takes on a node, as the kernel's rules and tables say."""
         tables = [
             r.table
             for n, r in sorted(self.rules, key=lambda rule: rule[1].priority)
-            if n == node and source in r.source
+            if n == node and source in r.source and r.interface in (None, interface)
         ]
         for table in (*tables, s.MAIN_TABLE):
             found = [
@@ -236,23 +246,31 @@ class Kernel:
 
     def walk(self, node, source, destination):
         """The nodes that a packet crosses to the one with its destination; None if it is lost."""
-        path = [node]
+        path, came_by = [node], "lo"
         for _ in range(32):
             if self.local(path[-1], destination):
                 return path
-            route = self.lookup(path[-1], destination, source)
-            if route is None:
+            route = self.lookup(path[-1], destination, source, came_by)
+            if route is None or route.interface is None:
                 return None
             hop = route.via or destination
-            lan = self.segment(path[-1], route.interface)
-            owners = {
-                n
-                for n, i, a in self.addresses
-                if a.ip == hop and self.segment(n, i) == lan and self.links[n, i]["up"]
-            }
-            if len(owners) != 1:
+            if hop.is_link_local:
+                peer = self.links[path[-1], route.interface]["peer"]
+                link = self.links[peer]
+                if not link["up"] or link_local(link["mac"]) != hop:
+                    return None
+                owners = {peer}
+            else:
+                lan = self.segment(path[-1], route.interface)
+                owners = {
+                    (n, i)
+                    for n, i, a in self.addresses
+                    if a.ip == hop and self.segment(n, i) == lan and self.links[n, i]["up"]
+                }
+            if len({n for n, _ in owners}) != 1:
                 return None
-            path += owners
+            ((owner, came_by), *_) = owners
+            path.append(owner)
         return None
 
     def segment(self, node, interface):

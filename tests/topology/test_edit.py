@@ -236,7 +236,6 @@ def test_routers_and_devices_share_one_name_space():
     [
         lambda: router("r", nat_v6="nptv6"),
         lambda: router("r", downlink="wifi"),
-        lambda: router("r", region="eu"),
         lambda: router("r", preset="isp_v6"),
     ],
 )

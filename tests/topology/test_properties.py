@@ -10,11 +10,12 @@ from pure_kernel import Kernel
 from patchbay.topology import edit
 from patchbay.topology.diff import steps
 from patchbay.topology.domains import domain, hides
-from patchbay.topology.graph import interfaces, lan_of
+from patchbay.topology.graph import interfaces, lan_of, region_of
 from patchbay.topology.macs import interface_mac
 from patchbay.topology.model import IX
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.subnets import IX_NETWORK, IX_NETWORK6
+from patchbay.topology.ways import find_ways
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -31,7 +32,7 @@ def booted(topology):
 
 
 def lans(topology):
-    return (IX, *topology.routers)
+    return (IX, *topology.regions, *topology.routers)
 
 
 def visible_subnets(topology, version):
@@ -45,9 +46,12 @@ def visible_subnets(topology, version):
         uplink = router.uplink.address if version == 4 else router.uplink.address6
         if uplink is not None and hides(router, version):
             found.setdefault(router.name, set()).add((uplink.network, "uplink"))
-        if uplink is not None and router.upstream == IX:
-            found.setdefault(IX, set()).add((uplink.network, "ix"))
-    found.setdefault(IX, set()).add((IX_NETWORK if version == 4 else IX_NETWORK6, "ix"))
+        if uplink is not None and router.upstream not in topology.routers:
+            found.setdefault(IX, set()).add((uplink.network, router.upstream))
+    found.setdefault(IX, set()).add((IX_NETWORK if version == 4 else IX_NETWORK6, IX))
+    for region in topology.regions.values():
+        own = region.downstream if version == 4 else region.downstream6
+        found[IX].add((own, region.name))
     return found
 
 
@@ -80,7 +84,7 @@ def test_no_address_port_cable_or_mac_is_given_out_twice(changes):
             if address is not None
         ]
         assert len(taken) == len(set(taken))
-        lan = lan_of(topology.routers, name)
+        lan = lan_of(topology, name)
         gateways = {network[1] for network in (lan.network, lan.network6) if network}
         assert gateways.isdisjoint(taken)
 
@@ -90,8 +94,8 @@ def test_no_address_port_cable_or_mac_is_given_out_twice(changes):
 def test_an_address_is_in_the_subnet_of_its_lan(changes):
     topology = built(changes, usual())
     for _, interface in interfaces(topology):
-        lan = lan_of(topology.routers, interface.lan)
-        if interface.lan != IX and interface.address is not None:
+        lan = lan_of(topology, interface.lan)
+        if not lan.grows and interface.address is not None:
             assert interface.address.network == lan.network
         if interface.address6 is not None:
             assert interface.address6.network == lan.network6
@@ -170,28 +174,32 @@ def test_closing_leaves_nothing(changes):
     assert kernel.state() == Kernel().state()
 
 
+def climb(topology, interface, version):
+    """The LANs from that of an interface upwards, as far as every wire on the way is up."""
+    name = interface.lan
+    while name in topology.routers:
+        yield name
+        uplink = topology.routers[name].uplink
+        if not uplink.up or (uplink.address if version == 4 else uplink.address6) is None:
+            return
+        name = uplink.lan
+    yield name
+
+
 def expected(topology, source, target, address):
     """Whether a packet must arrive: every wire on the way is up, and nothing hides the target."""
     version = address.version
-    above = set()
-    name = source.lan
-    while name != IX:
-        above.add(name)
-        uplink = topology.routers[name].uplink
-        if not uplink.up or (uplink.address if version == 4 else uplink.address6) is None:
-            break
-        name = uplink.lan
-    else:
-        above.add(IX)
-    name = target.lan
-    while name not in above:
-        if name == IX or hides(topology.routers[name], version):
+    above = list(climb(topology, source, version))
+    for name in climb(topology, target, version):
+        if name in above:
+            return True
+        if name in topology.routers and hides(topology.routers[name], version):
             return False
-        uplink = topology.routers[name].uplink
-        if not uplink.up or (uplink.address if version == 4 else uplink.address6) is None:
-            return False
-        name = uplink.lan
-    return True
+    here, there = above[-1], name
+    if here in topology.routers or there in topology.routers:
+        return False
+    ways = find_ways(topology.regions, topology.trunks)
+    return IX in (here, there) or ways.own.get((here, there)) is not None
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -222,6 +230,15 @@ def test_every_pair_that_should_reach_each_other_does_both_ways(changes):
                 path = kernel.walk(b, other.ip, one.ip)
                 assert path is not None, (b, other, one)
                 assert path[-1] == a
+            apart = {region_of(topology, first.lan), region_of(topology, second.lan)} - {None}
+            if len(apart) == 2 and not any(
+                expected(topology, *pair)
+                for pair in (
+                    (first, second, other),
+                    (second, first, one),
+                )
+            ):
+                assert kernel.walk(a, one.ip, other.ip) is None, (a, one, other)
 
 
 def test_freed_numbers_and_addresses_are_given_out_again():

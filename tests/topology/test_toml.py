@@ -253,7 +253,6 @@ def test_values_that_cannot_be_built_yet_are_still_written_and_read():
         ),
         block_icmp_frag_needed=True,
         downlink=LinkCondition(latency_ms=12.5, loss_pct=0.1, rate_kbit=2000),
-        region="eu",
     )
     topology = replace(topology, routers=MappingProxyType({**topology.routers, "home": home}))
 
@@ -261,7 +260,7 @@ def test_values_that_cannot_be_built_yet_are_still_written_and_read():
 
     (request,) = [each for each in requests if each.name == "home"]
     assert isinstance(request, RouterRequest)
-    for name in ("nat", "nat_v6", "firewall", "block_icmp_frag_needed", "downlink", "region"):
+    for name in ("nat", "nat_v6", "firewall", "block_icmp_frag_needed", "downlink"):
         assert getattr(home, name) == getattr(request, name)
 
 

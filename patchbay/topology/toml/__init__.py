@@ -13,7 +13,8 @@
 
 Tables:
     `[lab]`: `name`, `ipv6-dad` (true or false), `ipv6-provisioning`.
-    `[[router]]`: `name`, `preset`, `upstream` (a router; the IX without it), `region`, `nat`,
+    `[[router]]`: `name`, `preset`, `upstream` (a router; its region or the IX without it),
+        `region`, `nat`,
         `nat-v6`, `ip-support`, `firewall`, `downlink` (a condition), `downstream`, `downstream6`
         (subnets of its LAN), `mtu`.
     `[router.wan]`: the uplink of the router above it, as an interface without `gateway`.
@@ -21,6 +22,10 @@ Tables:
         devices `NAME-0`, `NAME-1` and so on.
     `[device.NAME.INTERFACE]`: `gateway` (a router), `condition` or `condition-up` and
         `condition-down`, `address`, `address6`, `addresses` (further ones), `mac`, `mtu`, `up`.
+    `[region.NAME]`: `transit` (true or false), `downstream`, `downstream6` (subnets of its LAN), and
+        `latencies`, which links it: a table of regions and milliseconds.
+    `[[region-link]]`: `between` (an array of two regions), `latency-ms`, `jitter-ms`, `loss-pct`,
+        `rate-mbit`, `back` (a table of these four, where the way back differs), `broken`, `reroute`.
     `[[dns]]`: `name`, `address`, and `node` for an entry that only one node sees.
 
 A condition is the name of a preset or a table of the fields of `LinkCondition`; a NAT or a
@@ -29,8 +34,8 @@ be written with dashes or underscores. Nodes and interfaces are added in the ord
 
 What would come out the same if it were left out is not written by `dump`: addresses, for
 instance, only where allocation would give others. After interfaces were removed or replugged,
-it may write `cable` and `port` too, the numbers that interfaces have in the lab; leave them out of
-files of your own.
+it may write `cable`, `port` and `number` too, which interfaces, regions and links have in the lab;
+leave them out of files of your own.
 """
 
 from patchbay.topology.toml.description import Description

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from types import MappingProxyType
 
 from patchbay.errors import Problems
@@ -13,12 +13,10 @@ from patchbay.topology.domains import check_overlaps
 from patchbay.topology.draft import Draft
 from patchbay.topology.graph import UPLINK, interfaces, lan_of
 from patchbay.topology.macs import interface_mac
-from patchbay.topology.model import IX, Address, Interface, Topology
-from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.topology.model import Address, Interface, Topology
+from patchbay.topology.requests import DeviceRequest, Request, RouterRequest, lan_asked_for
+from patchbay.topology.subnets import LAB
 from patchbay.values import Ipv6Provisioning, LinkCondition, check_mtu
-
-IX_RANGE = IPv4Network("198.18.0.0/15")
-"""Where subnets of the IX lie."""
 
 Place = tuple[str, str]
 """An interface in a lab: the name of its node and its own."""
@@ -56,7 +54,7 @@ class Description:
         name: the lab's name; None if the file leaves it open.
         ipv6_dad: whether nodes run duplicate address detection.
         ipv6_provisioning: how hosts get their IPv6 addresses.
-        requests: the nodes, in the order written.
+        requests: nodes and links, in the order written.
         details: by node and interface.
         names: lab-wide entries of the hosts file: name, address.
         node_names: entries that only one node sees.
@@ -92,7 +90,7 @@ class Description:
                 chosen = self.details.get((request.name, UPLINK), Details())
                 for address in (chosen.address, chosen.address6):
                     if address is not None:
-                        draft.ledger.keep(request.upstream, address)
+                        draft.ledger.keep(lan_asked_for(request), address)
         draft.add_all(self.requests)
         plain = self._in_order(draft.topology())
         counted = _changed(plain, self._numbers(plain))
@@ -129,7 +127,7 @@ def _places(requests: Iterable[Request]) -> Iterator[Place]:
     for request in requests:
         if isinstance(request, DeviceRequest):
             yield from ((request.name, name) for name, _ in request.ifaces)
-        else:
+        elif isinstance(request, RouterRequest):
             yield request.name, UPLINK
 
 
@@ -188,7 +186,7 @@ def _check(topology: Topology, details: Mapping[Place, Details]) -> None:
                 check_mtu(interface.mtu, problems, f"{place}, mtu", v6=bool(interface.address6))
     changed = {owner for owner, _ in details} & topology.routers.keys()
     if changed:
-        check_overlaps(topology.routers, changed, problems)
+        check_overlaps(topology, changed, problems)
     problems.check()
 
 
@@ -200,8 +198,8 @@ def _addresses(interface: Interface) -> list[Address]:
 def _check_subnets(
     topology: Topology, interface: Interface, problems: Problems, place: str
 ) -> None:
-    lan = lan_of(topology.routers, interface.lan)
-    subnets = (IX_RANGE if interface.lan == IX else lan.network, lan.network6)
+    lan = lan_of(topology, interface.lan)
+    subnets = (LAB if lan.grows else lan.network, lan.network6)
     for address, subnet in zip((interface.address, interface.address6), subnets, strict=True):
         if address is not None and (subnet is None or address.ip not in subnet):
             problems.add(

@@ -13,6 +13,7 @@ from patchbay.topology.model import IX, Device, Interface, Router, Topology
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.topology.toml.description import Description, Place
 from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
+from patchbay.topology.toml.regions import dump_regions, numbers, region_requests
 from patchbay.topology.toml.writing import Value, key, table
 from patchbay.values import (
     DelayTable,
@@ -46,9 +47,10 @@ def dump(topology: Topology) -> str:
     nodes = _in_order(topology)
     chosen = _Chosen.of(topology, nodes)
     parts = [table("[lab]", _lab(topology))]
+    parts += dump_regions(topology, subnets=chosen.subnets, numbered=chosen.region_numbers)
     for node in nodes:
         if isinstance(node, Router):
-            parts.append(table("[[router]]", _router(node, chosen.subnets)))
+            parts.append(table("[[router]]", _router(topology, node, chosen.subnets)))
             uplink = _interface(node.name, node.uplink, chosen)
             if uplink:
                 parts.append(table(f"[router.{key(UPLINK)}]", uplink))
@@ -84,18 +86,21 @@ class _Chosen:
     addresses: frozenset[str]
     """LANs whose hosts have their addresses written: all of them, or one would shift the next."""
     numbers: frozenset[Place]
+    region_numbers: bool
 
     @classmethod
     def of(cls, topology: Topology, nodes: list[Router | Device]) -> _Chosen:
         everything = list(interfaces(topology))
         try:
-            plain = Description(requests=tuple(map(_request, nodes))).topology()
+            requests = (*region_requests(topology), *map(_request, nodes))
+            plain = Description(requests=requests).topology()
         except ConfigError:
             # Nothing can be left to an allocation that does not come about.
             return cls(
                 True,
                 frozenset(each.lan for _, each in everything),
                 frozenset((owner, each.name) for owner, each in everything),
+                True,
             )
         built = {(owner, each.name): each for owner, each in interfaces(plain)}
         pairs = [(owner, each, built[owner, each.name]) for owner, each in everything]
@@ -104,6 +109,11 @@ class _Chosen:
                 (router.downstream, router.downstream6)
                 != (plain.routers[name].downstream, plain.routers[name].downstream6)
                 for name, router in topology.routers.items()
+            )
+            or any(
+                (region.downstream, region.downstream6)
+                != (plain.regions[name].downstream, plain.regions[name].downstream6)
+                for name, region in topology.regions.items()
             ),
             frozenset(
                 each.lan
@@ -115,6 +125,7 @@ class _Chosen:
                 for owner, each, other in pairs
                 if (each.cable, each.port) != (other.cable, other.port)
             ),
+            numbers(topology) != numbers(plain),
         )
 
 
@@ -144,15 +155,13 @@ def _lab(topology: Topology) -> Mapping[str, Value]:
     return found
 
 
-def _router(router: Router, subnets: bool) -> Mapping[str, Value]:
+def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, Value]:
     preset = router.preset
     found: dict[str, Value] = {"name": router.name}
     if preset is not None:
         found["preset"] = kebab(preset)
     if router.upstream != IX:
-        found["upstream"] = router.upstream
-    if router.region is not None:
-        found["region"] = router.region
+        found["region" if router.upstream in topology.regions else "upstream"] = router.upstream
     if router.nat != (preset.nat if preset else Nat.NONE):
         found["nat"] = _nat(router.nat)
     if router.nat_v6 is not (preset.nat_v6 if preset else NatV6Mode.NONE):

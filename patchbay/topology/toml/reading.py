@@ -12,7 +12,7 @@ from patchbay.errors import ConfigError, Problem, Problems, nearest
 from patchbay.topology.graph import UPLINK
 from patchbay.topology.model import IX, Address
 from patchbay.topology.names import check_interface_name, check_node_name
-from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.topology.requests import DeviceRequest, Request, RouterRequest, TrunkRequest
 from patchbay.topology.toml import values
 from patchbay.topology.toml.description import Description, Details, Place
 from patchbay.topology.toml.keys import (
@@ -21,8 +21,11 @@ from patchbay.topology.toml.keys import (
     INTERFACE_KEYS,
     LAB_KEYS,
     ROUTER_KEYS,
+    TABLES,
+    kebab,
 )
 from patchbay.topology.toml.lines import Path, find_lines
+from patchbay.topology.toml.regions import read_link, read_region
 from patchbay.topology.toml.tables import File, Table
 from patchbay.values import IfaceConfig, Ipv6Provisioning
 
@@ -43,9 +46,16 @@ def load(text: str, *, source: str = "<toml>") -> Description:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(Problem(source, f"this is no TOML: {error}")) from None
     file = File(source, find_lines(text))
-    top = Table(file, (), "", data, ("lab", "router", "device", "dns"))
+    top = Table(file, (), "", data, TABLES)
     lab = Table(file, ("lab",), "lab", _table(top.get("lab", dict)), LAB_KEYS)
     reading = _Reading(file)
+    for name, region in _table(top.get("region", dict)).items():
+        if isinstance(region, dict):
+            reading.region(("region", name), name, region)
+        else:
+            file.problem(("region", name), f"region {name!r}", "this is not a table")
+    for path, link in _tables(top, "region_link"):
+        reading.region_link(path, link)
     for path, router in _tables(top, "router"):
         reading.router(path, router)
     devices = _table(top.get("device", dict))
@@ -78,9 +88,9 @@ def _table(value: dict[str, object] | None) -> Mapping[str, object]:
 def _tables(top: Table, name: str) -> Iterator[tuple[Path, Mapping[str, object]]]:
     for number, entry in enumerate(top.get(name, list) or []):
         if isinstance(entry, dict):
-            yield (name, number), entry
+            yield (top.typed(name), number), entry
         else:
-            top.problem(name, f"{entry!r} is not a table; write [[{name}]]")
+            top.problem(name, f"{entry!r} is not a table; write [[{kebab(name)}]]")
 
 
 @dataclass(slots=True)
@@ -91,14 +101,32 @@ class _Reading:
     nodes: dict[str, Path] = field(default_factory=dict)
     """All names of nodes, each with where it was given."""
     routers: set[str] = field(default_factory=set)
+    regions: set[str] = field(default_factory=set)
     requests: list[tuple[int, Request]] = field(default_factory=list)
     details: dict[Place, Details] = field(default_factory=dict)
     wanted: list[tuple[Table, str, str]] = field(default_factory=list)
     """Routers that must exist: the table, the key and the name."""
     known: list[tuple[Table, str]] = field(default_factory=list)
     """Nodes that must exist, for entries of the hosts file."""
+    wanted_regions: list[tuple[Table, str, str]] = field(default_factory=list)
     names: list[tuple[str, str]] = field(default_factory=list)
     node_names: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def region(self, path: Path, name: str, data: Mapping[str, object]) -> None:
+        table, request, links = read_region(self.file, path, name, data)
+        self.regions.add(name)
+        self._add(path, table.what, request)
+        for link in links:
+            self._link(path, table, "latencies", link)
+
+    def region_link(self, path: Path, data: Mapping[str, object]) -> None:
+        table, request = read_link(self.file, path, data)
+        if request is not None:
+            self._link(path, table, "between", request)
+
+    def _link(self, path: Path, table: Table, key: str, request: TrunkRequest) -> None:
+        self.wanted_regions += [(table, key, name) for name in request.ends]
+        self.requests.append((self.file.lines.get(path, 0), request))
 
     def router(self, path: Path, data: Mapping[str, object]) -> None:
         shown = data.get("name")
@@ -108,11 +136,14 @@ class _Reading:
         upstream = table.get("upstream", str)
         if upstream is not None:
             self.wanted.append((table, "upstream", upstream))
+        region = table.get("region", str)
+        if region is not None:
+            self.wanted_regions.append((table, "region", region))
         request = RouterRequest(
             name=name or "",
             preset=table.parsed("preset", values.preset),
             upstream=IX if upstream is None else upstream,
-            region=table.get("region", str),
+            region=region,
             nat=table.parsed("nat", values.nat),
             nat_v6=table.parsed("nat_v6", values.nat_v6),
             ip_support=table.parsed("ip_support", values.ip_support),
@@ -242,13 +273,17 @@ class _Reading:
     def check_names(self) -> None:
         """Note routers and nodes that are spoken of and not there."""
         for table, key, name in self.wanted:
-            if name in self.routers or name == IX:
+            if name in self.routers or name in self.regions or name == IX:
                 continue
             if name in self.nodes:
                 table.problem(key, f"{name!r} is a device, and has no LAN to be plugged into")
             else:
-                near = nearest(name, [*self.routers, IX])
+                near = nearest(name, [*self.routers, *self.regions, IX])
                 table.problem(key, f"there is no router {name!r}", near)
+        for table, key, name in self.wanted_regions:
+            if name not in self.regions:
+                near = nearest(name, self.regions)
+                table.problem(key, f"there is no region {name!r}", near)
         for table, name in self.known:
             if name not in self.nodes and name != IX:
                 near = nearest(name, [*self.nodes, IX])

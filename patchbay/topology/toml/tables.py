@@ -78,12 +78,16 @@ class Table:
             else:
                 self._values[name] = (typed, value)
 
+    def typed(self, name: str) -> str:
+        """A key as it is spelled in the file."""
+        return self._values[name][0] if name in self._values else name
+
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
     def problem(self, name: str, message: str, near: str | None = None) -> None:
         """Note a mistake at a key."""
-        typed = self._values[name][0] if name in self._values else name
+        typed = self.typed(name)
         what = ", ".join(part for part in (self.what, typed) if part)
         self.file.problem((*self.path, typed), what, message, near)
 

@@ -1,0 +1,68 @@
+"""What clients ask of a lab's regions, and how it is answered: a part of the director."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import cast
+
+from actors.protocol import Plain
+from patchbay.events import EventLog
+from patchbay.topology import edit_regions
+from patchbay.topology.graph import find_region, find_trunk, region_of
+from patchbay.topology.model import Topology
+from patchbay.topology.plain import from_plain, to_plain
+from patchbay.values import RegionLink
+
+
+class RegionRequests(ABC):
+    """Answers the requests that are about regions; whoever is it holds the topology."""
+
+    _topology: Topology
+    _log: EventLog
+
+    @abstractmethod
+    def _change(self, after: Topology) -> None:
+        """Have the network be so, or raise and leave it as it was."""
+
+    def on_region(self, node: str) -> Plain:
+        """What a region is."""
+        return to_plain(find_region(self._topology, node))
+
+    def on_region_of(self, node: str) -> Plain:
+        """The region that a router is in."""
+        return region_of(self._topology, node)
+
+    def on_update_region_link(self, one: str, other: str, link: Plain, back: Plain) -> Plain:
+        """Set what packets between two regions meet."""
+        there, reverse = from_plain(RegionLink, link), from_plain(RegionLink, back)
+        self._change(edit_regions.update_link(self._topology, one, other, there, reverse))
+        self._note_link(one, other, "changed")
+        return None
+
+    def on_unlink_regions(self, one: str, other: str) -> Plain:
+        """Remove the link between two regions."""
+        self._change(edit_regions.unlink(self._topology, one, other))
+        self._log.add("region_link_removed", regions=[one, other])
+        return None
+
+    def on_break_region_link(self, one: str, other: str, reroute: bool) -> Plain:
+        """Break the link between two regions."""
+        self._change(edit_regions.break_link(self._topology, one, other, reroute=reroute))
+        self._log.add("region_link_broken", regions=[one, other], reroute=reroute)
+        return None
+
+    def on_restore_region_link(self, one: str, other: str) -> Plain:
+        """Mend the link between two regions."""
+        self._change(edit_regions.restore_link(self._topology, one, other))
+        self._log.add("region_link_restored", regions=[one, other])
+        return None
+
+    def on_set_transit(self, node: str, transit: bool) -> Plain:
+        """Set whether others reach each other through a region."""
+        self._change(edit_regions.set_transit(self._topology, node, transit))
+        self._log.add("region_transit_changed", region=node, transit=transit)
+        return None
+
+    def _note_link(self, one: str, other: str, what: str = "added") -> None:
+        trunk = cast("dict[str, Plain]", to_plain(find_trunk(self._topology, one, other)))
+        self._log.add(f"region_link_{what}", regions=trunk.pop("ends"), **trunk)

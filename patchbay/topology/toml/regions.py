@@ -1,0 +1,145 @@
+"""Regions and the links between them, from a file and into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+from patchbay.errors import ConfigError, Problem
+from patchbay.topology.model import Region, Topology, Trunk
+from patchbay.topology.requests import RegionRequest, TrunkRequest
+from patchbay.topology.toml import values
+from patchbay.topology.toml.keys import LINK_FIELDS, REGION_KEYS, REGION_LINK_KEYS, kebab
+from patchbay.topology.toml.lines import Path
+from patchbay.topology.toml.tables import File, Table
+from patchbay.topology.toml.writing import Value, key, table
+from patchbay.values import RegionLink
+
+# ---- reading ----------------------------------------------------------------------------------
+
+
+def read_region(
+    file: File, path: Path, name: str, data: Mapping[str, object]
+) -> tuple[Table, RegionRequest, tuple[TrunkRequest, ...]]:
+    """Read a table `[region.NAME]`: the region, and the links of its `latencies`."""
+    own = Table(file, path, f"region {name!r}", data, REGION_KEYS)
+    request = RegionRequest(
+        name=name,
+        transit=bool(own.get("transit", bool)),
+        downstream=own.parsed("downstream", values.network),
+        downstream6=own.parsed("downstream6", values.network6),
+        number=own.get("number", int),
+    )
+    links: list[TrunkRequest] = []
+    for other, latency in (own.get("latencies", dict) or {}).items():
+        try:
+            link = RegionLink.good(latency)
+        except ConfigError as error:
+            file.extend((*path, "latencies", other), f"region {name!r}, {other}", error.problems)
+        else:
+            links.append(TrunkRequest(ends=(name, other), link=link, back=link))
+    return own, request, tuple(links)
+
+
+def read_link(
+    file: File, path: Path, data: Mapping[str, object]
+) -> tuple[Table, TrunkRequest | None]:
+    """Read a table `[[region-link]]`; None for a link of which nothing can be made."""
+    own = Table(file, path, "region-link", data, REGION_LINK_KEYS)
+    ends = own.parsed("between", _two_names)
+    if "between" not in own:
+        own.problem("between", "it is missing: two regions in an array")
+    there = _link(own)
+    reverse = own.get("back", dict)
+    back = there
+    if reverse is not None:
+        back = _link(Table(file, (*path, "back"), "region-link, back", reverse, LINK_FIELDS))
+    if ends is None or there is None or back is None:
+        return own, None
+    return own, TrunkRequest(
+        ends=ends,
+        link=there,
+        back=back,
+        broken=bool(own.get("broken", bool)),
+        reroute=bool(own.get("reroute", bool)),
+        number=own.get("number", int),
+    )
+
+
+def _link(own: Table) -> RegionLink | None:
+    given: dict[str, float] = {}
+    for name in LINK_FIELDS:
+        value = own.parsed(name, _number)
+        if value is not None:
+            given[name] = value
+    try:
+        return RegionLink(**given)
+    except ConfigError as error:
+        for each in error.problems:
+            own.problem(each.place, each.message)
+        return None
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(Problem("", f"{value!r} is not a number"))
+    return value
+
+
+def _two_names(value: object) -> tuple[str, str]:
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(e, str) for e in value):
+        return value[0], value[1]
+    raise ConfigError(Problem("", f"{value!r} is not an array of two names"))
+
+
+# ---- writing ----------------------------------------------------------------------------------
+
+
+def region_requests(topology: Topology) -> tuple[RegionRequest | TrunkRequest, ...]:
+    """The requests for regions and links that leave all to allocation."""
+    regions = (RegionRequest(name=name) for name in topology.regions)
+    trunks = (
+        TrunkRequest(ends=each.ends, link=RegionLink(), back=RegionLink())
+        for each in topology.trunks
+    )
+    return tuple(chain(regions, trunks))
+
+
+def numbers(topology: Topology) -> list[int]:
+    """The numbers of its regions, then those of its links."""
+    every: Iterator[Region | Trunk] = chain(topology.regions.values(), topology.trunks)
+    return [each.number for each in every]
+
+
+def dump_regions(topology: Topology, *, subnets: bool, numbered: bool) -> Iterator[str]:
+    """Write the tables of regions and their links.
+
+    Args:
+        topology: the lab.
+        subnets: whether to write what else would come out otherwise.
+        numbered: the same for numbers.
+    """
+    for region in topology.regions.values():
+        found: dict[str, Value] = {"transit": True} if region.transit else {}
+        if subnets:
+            found["downstream"] = str(region.downstream)
+            found["downstream6"] = str(region.downstream6)
+        if numbered:
+            found["number"] = region.number
+        yield table(f"[{key('region', region.name)}]", found)
+    for trunk in topology.trunks:
+        entries: dict[str, Value] = {"between": [*trunk.ends], **_fields(trunk.link)}
+        if trunk.back != trunk.link:
+            entries["back"] = _fields(trunk.back)
+        if trunk.broken:
+            entries["broken"] = True
+        if trunk.reroute:
+            entries["reroute"] = True
+        if numbered:
+            entries["number"] = trunk.number
+        yield table("[[region-link]]", entries)
+
+
+def _fields(link: RegionLink) -> Mapping[str, Value]:
+    given = {name: getattr(link, name) for name in LINK_FIELDS}
+    return {kebab(name): value for name, value in given.items() if value}
