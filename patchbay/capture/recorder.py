@@ -134,6 +134,7 @@ class _Recorder:
         """Serve until it is over, and end the recording as a whole."""
         while not self._over:
             self._turn()
+        self._hear_out_supervisor()
         for source in self._sources:
             self._let_go(source)
         deadline = time.monotonic() + DRAINING
@@ -147,6 +148,18 @@ class _Recorder:
             self._client.send({"final": self._told()})
         except Closed:
             return  # nobody wants to know
+
+    def _hear_out_supervisor(self) -> None:
+        """Take every interface that was given before it was over, and no later one."""
+        supervisor = self._supervisor.fileno()
+        if supervisor not in self._handlers:
+            return
+        readable = select.poll()
+        readable.register(supervisor, select.POLLIN)
+        while supervisor in self._handlers and readable.poll(0):
+            self._on_supervisor()
+        if supervisor in self._handlers:
+            self._forget(supervisor)
 
     # -- the loop
 
