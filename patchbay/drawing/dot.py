@@ -17,6 +17,9 @@ def graph(topology: Topology) -> str:
         '    edge [fontname="sans-serif", fontsize=10]',
         f"    {_quoted(IX)} [shape=doublecircle]",
     ]
+    for region in topology.regions.values():
+        shown = [region.name, str(region.downstream), str(region.downstream6)]
+        lines.append(f"    {_quoted(region.name)} [label={_quoted(*shown)}, shape=ellipse]")
     for router in topology.routers.values():
         shown = [router.name, *labels.badges(router)]
         shown += [str(lan) for lan in (router.downstream, router.downstream6) if lan is not None]
@@ -24,6 +27,12 @@ def graph(topology: Topology) -> str:
     for device in topology.devices.values():
         shown = [device.name, *_addresses(device.interfaces)]
         lines.append(f"    {_quoted(device.name)} [label={_quoted(*shown)}]")
+    lines += [f"    {_quoted(IX)} -- {_quoted(name)}" for name in topology.regions]
+    for trunk in topology.trunks:
+        one, other = map(_quoted, trunk.ends)
+        style = ", style=dotted" if trunk.broken else ""
+        label = _quoted(labels.link(trunk))
+        lines.append(f"    {one} -- {other} [label={label}, constraint=false{style}]")
     lines += [
         _edge(router.upstream, router.name, router.uplink, solid=True)
         for router in topology.routers.values()

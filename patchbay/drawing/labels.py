@@ -6,8 +6,16 @@ import unicodedata
 from collections.abc import Sequence
 from enum import Enum
 
-from patchbay.topology.model import IX, Interface, Router, Topology
-from patchbay.values import Firewall, FirewallConfig, LinkCondition, Nat, NatConfig, NatV6Mode
+from patchbay.topology.model import IX, Interface, Router, Topology, Trunk
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    NatV6Mode,
+    RegionLink,
+)
 
 
 def printable(text: str) -> str:
@@ -82,6 +90,35 @@ def lan_notes(router: Router) -> list[str]:
     """What is unusual about the LAN of a router."""
     mtu = [f"MTU {router.mtu}"] if router.mtu is not None else []
     return [*([condition(router.downlink)] if router.downlink is not None else []), *mtu]
+
+
+def link(trunk: Trunk, near: str | None = None) -> str:
+    """What packets meet on a link between regions; with arrows where the directions differ.
+
+    Args:
+        trunk: the link.
+        near: the region that it is seen from; the first of its ends if not given.
+    """
+    out, back = trunk.link, trunk.back
+    if near == trunk.ends[1]:
+        out, back = back, out
+    shown = [] if out == RegionLink() == back else [condition(out.condition)]
+    if out != back:
+        shown = [f"↑{condition(out.condition)} ↓{condition(back.condition)}"]
+    if trunk.broken:
+        shown.append("broken, gone around" if trunk.reroute else "broken")
+    return ", ".join(shown)
+
+
+def links_of(topology: Topology, region: str) -> list[str]:
+    """The links of a region, each as the other region and what packets meet."""
+    found = []
+    for trunk in topology.trunks:
+        if region in trunk.ends:
+            one, other = trunk.ends
+            far = printable(one if region == other else other)
+            found.append(" ".join(part for part in (far, link(trunk, region)) if part))
+    return found
 
 
 def addresses(interface: Interface) -> tuple[list[str], list[str]]:

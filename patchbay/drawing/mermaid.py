@@ -13,16 +13,23 @@ def graph(topology: Topology) -> str:
     """
     ids = {
         IX: "ix",
+        **{name: f"region{number}" for number, name in enumerate(topology.regions)},
         **{name: f"router{number}" for number, name in enumerate(topology.routers)},
         **{name: f"device{number}" for number, name in enumerate(topology.devices)},
     }
     lines = ["flowchart TD", f"    ix(({_quoted(IX)}))"]
+    lines += [f"    {ids[name]}([{_quoted(name)}])" for name in topology.regions]
     for router in topology.routers.values():
         shown = [router.name, *labels.badges(router)]
         if router.downstream or router.downstream6:
             shown.append(str(router.downstream or router.downstream6))
         lines.append(f"    {ids[router.name]}{{{{{_quoted(*shown)}}}}}")
     lines += [f"    {ids[name]}[{_quoted(name)}]" for name in topology.devices]
+    lines += [f"    ix --- {ids[name]}" for name in topology.regions]
+    for trunk in topology.trunks:
+        one, other = (ids[name] for name in trunk.ends)
+        line, label = "-.-" if trunk.broken else "---", labels.link(trunk)
+        lines.append(f"    {one} {line}{f'|{_quoted(label)}|' if label else ''} {other}")
     lines += [
         _edge(ids[router.upstream], ids[router.name], router.uplink, solid=True)
         for router in topology.routers.values()

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from patchbay.drawing import labels
 from patchbay.drawing.layout import Box, Layout, Point, Size, arrange
 from patchbay.drawing.text import columns
-from patchbay.topology.model import IX, Device, Interface, Router, Topology
+from patchbay.topology.model import IX, Device, Interface, Region, Router, Topology
 
 _MARGIN = 16
 _WIDEST = 1000
@@ -41,6 +41,7 @@ svg:root { color: #24292f; background: transparent }
 .patchbay .small { opacity: 0.75 }
 .patchbay .box { stroke-width: 1.25 }
 .patchbay .ix .box { fill: #8b5cf6; fill-opacity: 0.16; stroke: #8b5cf6 }
+.patchbay .region .box { fill: #eab308; fill-opacity: 0.14; stroke: #eab308 }
 .patchbay .router .box { fill: #3b82f6; fill-opacity: 0.13; stroke: #3b82f6 }
 .patchbay .device .box { fill: #10b981; fill-opacity: 0.12; stroke: #10b981 }
 .patchbay .more .box { fill: none; stroke: currentColor; stroke-opacity: 0.5;
@@ -85,10 +86,12 @@ def drawing(topology: Topology) -> str:
     hidden = _hidden(topology)
     nodes = {
         IX: _ix(topology),
+        **{region.name: _region(topology, region) for region in topology.regions.values()},
         **{router.name: _router(router) for router in topology.routers.values()},
         **{d.name: _device(d) for d in topology.devices.values() if d.name not in hidden},
     }
-    edges = [_uplink(router) for router in topology.routers.values()]
+    edges = [_Edge(IX, name, "", f"{name} at {IX}") for name in topology.regions]
+    edges += [_uplink(router) for router in topology.routers.values()]
     edges += [
         _cable(device, interface)
         for device in topology.devices.values()
@@ -111,7 +114,7 @@ def drawing(topology: Topology) -> str:
 
 def _hidden(topology: Topology) -> dict[str, str]:
     """The devices that are only counted, each with its LAN."""
-    if len(topology.routers) + len(topology.devices) <= _MANY:
+    if len(topology.regions) + len(topology.routers) + len(topology.devices) <= _MANY:
         return {}
     alone: dict[str, list[str]] = {}
     for device in topology.devices.values():
@@ -123,7 +126,7 @@ def _hidden(topology: Topology) -> dict[str, str]:
 
 
 def _layers(topology: Topology, hidden: Iterable[str]) -> dict[str, int]:
-    layers = {IX: 0}
+    layers = {IX: 0, **dict.fromkeys(topology.regions, 1)}
     waiting = list(topology.routers.values())
     while waiting:
         ready = [router for router in waiting if router.upstream in layers]
@@ -200,6 +203,18 @@ def _advance(text: str) -> float:
 def _ix(topology: Topology) -> _Node:
     networks = [network for network in labels.ix_networks(topology) if network]
     return _Node("ix", IX, "\n".join(["internet exchange", *networks]), tuple(networks[:1]))
+
+
+def _region(topology: Topology, region: Region) -> _Node:
+    links = [f"to {each}" for each in labels.links_of(topology, region.name)]
+    more = [] if len(links) <= _FEW else [f"and {len(links) - _FEW} more"]
+    lans = [f"lan {lan}" for lan in (region.downstream, region.downstream6)]
+    return _Node(
+        "region",
+        region.name,
+        "\n".join([f"region {region.name}", *lans, *links]),
+        (*lans[:1], *(_short(each, 40) for each in links[:_FEW]), *more),
+    )
 
 
 def _router(router: Router) -> _Node:

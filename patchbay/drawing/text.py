@@ -52,7 +52,10 @@ def _branches(count: int) -> list[str]:
 
 
 def _below(topology: Topology, lan: str, trunk: str) -> Iterator[_Line]:
-    """Who is plugged into this LAN: devices first, then routers with all that is below them."""
+    """Who is plugged into this LAN: devices first, then routers with all that is below them.
+
+    Below the IX regions follow.
+    """
     plugged = [
         (device, interface)
         for device in topology.devices.values()
@@ -60,15 +63,21 @@ def _below(topology: Topology, lan: str, trunk: str) -> Iterator[_Line]:
         if interface.lan == lan
     ]
     routers = [router for router in topology.routers.values() if router.upstream == lan]
-    branches = _branches(len(plugged) + len(routers))
+    regions = list(topology.regions.values()) if lan == IX else []
+    branches = _branches(len(plugged) + len(routers) + len(regions))
     for (device, interface), branch in zip(plugged, branches, strict=False):
         below = trunk + ("│  " if branch == "├─" else "   ")
         yield from _device(device, interface, f"{trunk}{_branch(device, interface, branch)}", below)
-    for router, branch in zip(routers, branches[len(plugged) :], strict=True):
+    for router, branch in zip(routers, branches[len(plugged) :], strict=False):
         below = trunk + ("│  " if branch == "├─" else "   ")
         children = list(_below(topology, router.name, below))
         yield from _router(router, f"{trunk}{branch}", f"{below}│" if children else below)
         yield from children
+    for region, branch in zip(regions, branches[len(plugged) + len(routers) :], strict=True):
+        title = f"{trunk}{branch} {labels.printable(region.name)}"
+        links = _joined(f"to {each}" for each in labels.links_of(topology, region.name))
+        yield _Line(title, "lan", str(region.downstream), str(region.downstream6), links)
+        yield from _below(topology, region.name, trunk + ("│  " if branch == "├─" else "   "))
 
 
 def _branch(device: Device, interface: Interface, branch: str) -> str:

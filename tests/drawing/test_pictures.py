@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from itertools import combinations
+from types import MappingProxyType
 from xml.etree import ElementTree
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchbay.drawing import dot, labels, mermaid, svg, text
-from patchbay.topology.model import IX, Device, Interface, Router, Topology
-from patchbay.values import Firewall, LinkCondition, Nat
+from patchbay.topology.model import IX, Device, Interface, Region, Router, Topology, Trunk
+from patchbay.values import Firewall, LinkCondition, Nat, RegionLink
 
 # Machines may be slow and runs shall be alike.
 steady = settings(derandomize=True, deadline=None, max_examples=60)
@@ -340,3 +341,61 @@ def test_drawing_is_valid_xml_whose_boxes_are_apart_and_within_the_picture(topol
         assert y + h <= top + height
     for (x, y, w, h), (x2, y2, w2, h2) in combinations(found, 2):
         assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+def world(**changes):
+    """Two regions with a link that differs by direction, a third, and routers in and out of them."""
+    regions = {
+        name: Region(
+            name=name,
+            number=number,
+            downstream=IPv4Network(f"198.18.{number}.0/24"),
+            downstream6=IPv6Network(f"2001:db8:1:{number}::/64"),
+        )
+        for number, name in enumerate(("us", 'e"u<', "asia"), 1)
+    }
+    there, back = RegionLink(40), RegionLink(55, loss_pct=0.5)
+    trunks = (
+        replace(Trunk(number=1, ends=("us", 'e"u<'), link=there, back=back), **changes),
+        Trunk(number=2, ends=("asia", "us"), link=RegionLink(), back=RegionLink()),
+    )
+    plain = lab("x", [router("dc", "us", 1), router("home", 'e"u<', 2), router("out", IX, 3)], [])
+    return replace(plain, regions=MappingProxyType(regions), trunks=trunks)
+
+
+def test_the_tree_has_regions_with_their_links_and_what_is_in_them():
+    lines = text.tree(world()).splitlines()
+    (us,) = [number for number, line in enumerate(lines) if "─ us " in line]
+    assert "198.18.1.0/24" in lines[us]
+    assert lines[us].endswith('to e"u< ↑40 ms ↓55 ms, 0.5% loss, to asia')
+    assert "dc" in lines[us + 1]
+    (eu,) = [line for line in lines if '─ e"u< ' in line]
+    assert eu.endswith("to us ↑55 ms, 0.5% loss ↓40 ms")
+
+
+def test_every_picture_has_regions_and_links_broken_or_not():
+    for picture in (mermaid.graph, dot.graph, svg.drawing, text.tree):
+        whole, broken, around = (
+            picture(world(**changes))
+            for changes in ({}, {"broken": True}, {"broken": True, "reroute": True})
+        )
+        assert "asia" in whole
+        assert "broken" not in whole
+        assert "broken" in broken
+        assert "gone around" in around
+    assert "region0 ---" in mermaid.graph(world())
+    assert "region0 -.-" in mermaid.graph(world(broken=True))
+    assert "style=dotted" in dot.graph(world(broken=True))
+
+
+def test_a_region_with_many_links_shows_some_of_them():
+    regions = {
+        name: replace(world().regions["us"], name=name) for name in (f"g{n}" for n in range(12))
+    }
+    trunks = tuple(
+        Trunk(number=n, ends=("g0", f"g{n}"), link=RegionLink(9), back=RegionLink(9))
+        for n in range(1, 12)
+    )
+    topology = replace(lab("x", [], []), regions=MappingProxyType(regions), trunks=trunks)
+    root = parsed(topology)
+    assert "and 5 more" in "".join(root.itertext())
