@@ -25,6 +25,7 @@ from patchbay.aio import (
     AsyncReflector,
     AsyncRegion,
     AsyncRouter,
+    AsyncStunServer,
 )
 from patchbay.capture.handle import Capture, CapturedInterface, CaptureStats
 from patchbay.director import RefusedByKernel
@@ -40,6 +41,9 @@ from patchbay.nodes import Device, Ix, Router
 from patchbay.ping import PingResult
 from patchbay.reflectors import Observed, Reflector
 from patchbay.regions import Region
+from patchbay.stun.attributes import Endpoint
+from patchbay.stun.discovery import NatBehaviour
+from patchbay.stun_server import StunServer
 from patchbay.values import (
     DelayTable,
     Firewall,
@@ -81,6 +85,7 @@ __all__ = [
     "AsyncReflector",
     "AsyncRegion",
     "AsyncRouter",
+    "AsyncStunServer",
     "CallTimeout",
     "Capture",
     "CaptureStats",
@@ -89,6 +94,7 @@ __all__ = [
     "DelayTable",
     "Delays",
     "Device",
+    "Endpoint",
     "Event",
     "Firewall",
     "FirewallAction",
@@ -114,6 +120,7 @@ __all__ = [
     "LinkCondition",
     "NarrowLink",
     "Nat",
+    "NatBehaviour",
     "NatConfig",
     "NatEntry",
     "NatFiltering",
@@ -140,6 +147,7 @@ __all__ = [
     "Router",
     "RouterPreset",
     "Slots",
+    "StunServer",
     "Task",
     "TracerouteResult",
     "TravelError",

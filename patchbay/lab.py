@@ -23,6 +23,7 @@ from patchbay.events import Event
 from patchbay.finding import Finding
 from patchbay.nodes import Device, Router, addresses_of
 from patchbay.regions import LabRegions
+from patchbay.stun_server import add_stun_server
 from patchbay.topology import toml
 from patchbay.topology.edit import new_topology
 from patchbay.topology.model import Topology
@@ -283,6 +284,8 @@ class Lab(Finding, LabRegions, Described):
         )
         self._add(request)
         return Device(self, self._connection, name)
+
+    stun_server = add_stun_server
 
     def remove(self, node: Named | str) -> None:
         """Remove a device, a router or a region, with every process that runs there.

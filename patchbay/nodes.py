@@ -15,6 +15,8 @@ from patchbay.measuring import Measuring, Target
 from patchbay.nat_table import NatEntry, nat_entries
 from patchbay.reflectors import Reflector
 from patchbay.rules import text
+from patchbay.stun.discovery import NatBehaviour, discover
+from patchbay.stun_server import StunServer, server_address
 from patchbay.topology import model
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.plan import node_plan
@@ -158,6 +160,32 @@ class LabNode(Measuring):
             host: the address it binds; every one, IPv4 and IPv6, if empty.
         """
         return Reflector.start(self, protocol, port, host)
+
+    def nat_behaviour(
+        self,
+        server: StunServer | tuple[str, int],
+        *,
+        version: Literal[4, 6] | None = None,
+        longest_lifetime: float | None = None,
+        source_port: int = 0,
+        tries: int = 3,
+    ) -> NatBehaviour:
+        """Find out what NAT and what firewall are between it and a STUN server, as RFC 5780 does.
+
+        Args:
+            server: one of the lab's, or the address and port of any other.
+            version: which version of IP to ask about; IPv4 if there is both.
+            longest_lifetime: how many seconds an idle mapping is waited for, which the call then
+                takes; its lifetime is not measured if not given.
+            source_port: the port to ask from first; 0 for any.
+            tries: how often to ask; UDP may be lost.
+
+        Raises:
+            TimeoutError: the server does not answer.
+            ConfigError: one of the two has no address of this version of IP.
+        """
+        host, port = server_address(self, server, version)
+        return self.call(discover, host, port, source_port, longest_lifetime, tries)
 
     async def open_connection(
         self, host: Target, port: int, **options: Any

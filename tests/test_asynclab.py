@@ -22,6 +22,7 @@ from patchbay import (
     AsyncReflector,
     AsyncRegion,
     AsyncRouter,
+    AsyncStunServer,
     CallTimeout,
     Capture,
     ConfigError,
@@ -34,6 +35,7 @@ from patchbay import (
     Reflector,
     Region,
     Router,
+    StunServer,
 )
 from patchbay.aio.twin import Twin, awaited
 
@@ -46,6 +48,7 @@ TWINS = [
     (Iface, AsyncIface),
     (Reflector, AsyncReflector),
     (Capture, AsyncCapture),
+    (StunServer, AsyncStunServer),
 ]
 INTERNAL = {"request", "request_with", "add_name", "look_up", "ask_door", "start"}
 """What handles ask of each other; not for users."""

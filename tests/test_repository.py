@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "patchbay.links.packets": PURE,
     "patchbay.links.spec": PURE,
     "patchbay.drawing": PURE,
+    "patchbay.stun": ("patchbay.values",),
     "patchbay.wiring": (*PURE, "actors"),
     "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.wiring"),
     "patchbay.guest": ("actors.errors", "actors.linux", "patchbay.errors"),

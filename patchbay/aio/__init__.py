@@ -7,6 +7,7 @@ from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncNode, AsyncRouter
 from patchbay.aio.process import AsyncProcess
 from patchbay.aio.reflector import AsyncReflector
 from patchbay.aio.regions import AsyncRegion
+from patchbay.aio.stun_server import AsyncStunServer
 
 __all__ = [
     "AsyncCapture",
@@ -19,4 +20,5 @@ __all__ = [
     "AsyncReflector",
     "AsyncRegion",
     "AsyncRouter",
+    "AsyncStunServer",
 ]

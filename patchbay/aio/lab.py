@@ -26,6 +26,7 @@ from actors.protocol import Plain
 from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncRouter, AsyncTarget, blocking
 from patchbay.aio.regions import AsyncLabRegions, AsyncRegion
+from patchbay.aio.stun_server import AsyncStunServer
 from patchbay.aio.twin import Told, awaited, awaited_handle, make
 from patchbay.lab import Lab, LinkEngine
 from patchbay.nodes import Device, Ix, Router
@@ -116,6 +117,7 @@ class AsyncLab(AsyncLabRegions):
 
     add_router = awaited_handle(Lab.add_router, AsyncRouter)
     add_device = awaited_handle(Lab.add_device, AsyncDevice)
+    stun_server = awaited_handle(Lab.stun_server, AsyncStunServer)
     remove = awaited(Lab.remove)
 
     @asynccontextmanager

@@ -27,10 +27,13 @@ from patchbay.meter.throughput import IperfResult
 from patchbay.meter.traceroute import TracerouteResult, traceroute
 from patchbay.nodes import Device, Ix, LabNode, Router
 from patchbay.ping import PingResult, ping
+from patchbay.stun.discovery import NatBehaviour, discover
+from patchbay.stun_server import StunServer, server_address
 
 if TYPE_CHECKING:
     from patchbay.aio.lab import AsyncLab
     from patchbay.aio.regions import AsyncRegion
+    from patchbay.aio.stun_server import AsyncStunServer
 
 N = TypeVar("N", bound=LabNode)
 P = ParamSpec("P")
@@ -261,6 +264,20 @@ class AsyncNode(Twin[N], Generic[N]):
             lambda: AsyncReflector(self, self.sync.reflector(protocol, port, host)),
             lambda reflector: reflector.sync.close(),
         )
+
+    async def nat_behaviour(
+        self,
+        server: AsyncStunServer | StunServer | tuple[str, int],
+        *,
+        version: Literal[4, 6] | None = None,
+        longest_lifetime: float | None = None,
+        source_port: int = 0,
+        tries: int = 3,
+    ) -> NatBehaviour:
+        """Find out what is between it and a STUN server; see `LabNode.nat_behaviour`."""
+        asked = server.sync if isinstance(server, Twin) else server
+        host, port = await asyncio.to_thread(server_address, self.sync, asked, version)
+        return await self.call(discover, host, port, source_port, longest_lifetime, tries)
 
     async def socket(
         self,

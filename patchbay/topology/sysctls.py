@@ -29,6 +29,11 @@ _HOST: Sysctls = (
 _FORWARDS: Sysctls = (
     ("ipv4.ip_forward", "1"),
     ("ipv6.conf.all.forwarding", "1"),
+    # The rules of a router are about what it routes, and not about what its LAN's bridge passes on.
+    # Otherwise what turns back to the host that sent it would be bridged, which leads nowhere. Where
+    # the kernel cannot filter on bridges there is nothing to switch off.
+    ("bridge.bridge-nf-call-iptables", "0"),
+    ("bridge.bridge-nf-call-ip6tables", "0"),
 )
 _COMMON: Sysctls = (
     # Of these the kernel takes the stricter one, or the more generous, of `all` and the interface's.

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "iface": ["eth0"],
     "ping": ["192.0.2.1"],
     "reflector": [],
+    "nat_behaviour": [("192.0.2.1", 3478)],
     "add_iface": ["eth9", "dc"],
     "set_default_route": ["eth0"],
     "set_nat": ["none"],

@@ -1,0 +1,128 @@
+"""A STUN server in a lab, and how a node asks it what is between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from patchbay.errors import ConfigError, Problem, Problems
+from patchbay.stun import serving
+from patchbay.stun.attributes import Endpoint
+from patchbay.values.parsing import is_port
+
+if TYPE_CHECKING:
+    from patchbay.lab import Lab
+    from patchbay.nodes import Device, LabNode
+    from patchbay.values import Named
+
+Ports = tuple[int, int]
+PORTS: Ports = (3478, 3479)
+"""Those that clients expect (RFC 8489 9.3), and the next."""
+
+
+class StunServer:
+    """A running STUN server (RFC 8489, RFC 5780). A context manager that ends it.
+
+    It answers from two addresses with two ports each, over IPv4 and IPv6, whatever speaks STUN.
+    """
+
+    def __init__(self, node: Device, number: int, ports: Ports) -> None:
+        self._node = node
+        self._number = number
+        self._ports = ports
+
+    @classmethod
+    def start(cls, lab: Lab, name: str, router: Named | str | None, ports: Ports) -> Self:
+        """Add a device to a lab, and a public router unless there is one, and start one there."""
+        first, other = ports
+        problems = Problems()
+        if not is_port(first) or not is_port(other) or first == other:
+            problems.add("ports", f"{ports!r} are not two ports from 1 to 65535")
+        problems.check()
+        made = None
+        if router is None:
+            router = made = lab.add_router(f"{name}-net", preset="public")
+        try:
+            node = lab.add_device(name, ifaces={"eth0": router, "eth1": router})
+        except BaseException:
+            if made is not None:
+                lab.remove(made)
+            raise
+        ifaces = node.ifaces
+        by_version = ([each.ip for each in ifaces], [each.ip6 for each in ifaces])
+        pairs = [[str(ip) for ip in pair] for pair in by_version if None not in pair]
+        return cls(node, node.call(serving.start, pairs, [first, other]), (first, other))
+
+    def __repr__(self) -> str:
+        return f"<StunServer on {self._node.name!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def node(self) -> Device:
+        """The device that it runs on."""
+        return self._node
+
+    @property
+    def port(self) -> int:
+        """Its first port."""
+        return self._ports[0]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where clients reach it: the first of its addresses, and its first port."""
+        return str(self._node.ip or self._node.ip6), self.port
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All that it answers from: the first address with both ports, then the second; IPv4 first."""
+        ifaces = self._node.ifaces
+        both = [each.ip for each in ifaces] + [each.ip6 for each in ifaces]
+        return tuple(Endpoint(ip, port) for ip in both if ip for port in self._ports)
+
+    def close(self) -> None:
+        """End it; its device stays."""
+        self._node.call(serving.stop, self._number)
+
+
+def add_stun_server(
+    self: Lab, name: str = "stun", *, router: Named | str | None = None, ports: Ports = PORTS
+) -> StunServer:
+    """Add a device with two addresses, and start a STUN server on it (RFC 8489, RFC 5780).
+
+    It is ready when the call returns; `nat_behaviour` of a node asks it.
+
+    Args:
+        self: the lab; this is a method of it.
+        name: of the device.
+        router: where it is plugged in; a public router of its own, `NAME-net`, if not given.
+        ports: the two ports that it answers at.
+
+    Raises:
+        ConfigError: the device cannot be added; nothing was.
+    """
+    return StunServer.start(self, name, router, ports)
+
+
+def server_address(
+    client: LabNode, server: StunServer | tuple[str, int], version: int | None
+) -> tuple[str, int]:
+    """The address and the port that a node asks a server at.
+
+    Raises:
+        ConfigError: the server or the node has no address of this version of IP.
+    """
+    if not isinstance(server, StunServer):
+        return server[0], server[1]
+    if version is None:
+        return client.address_of(server.node), server.port
+    ip = server.node.ip if version == 4 else server.node.ip6
+    own = client.ip if version == 4 else client.ip6
+    for node, address in ((server.node, ip), (client, own)):
+        if address is None:
+            message = f"it has no IPv{version} address to find out with"
+            raise ConfigError(Problem(f"node {node.name!r}", message))
+    return str(ip), server.port
