@@ -14,6 +14,7 @@ from actors.exceptions import RemoteTraceback
 from actors.output import OutputLine
 from actors.process import Process
 from actors.tasks import Task
+from patchbay import clock
 from patchbay.aio import (
     AsyncCapture,
     AsyncDevice,
@@ -152,4 +153,5 @@ __all__ = [
     "TracerouteResult",
     "TravelError",
     "__version__",
+    "clock",
 ]

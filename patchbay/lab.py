@@ -17,6 +17,7 @@ from actors.protocol import Plain
 from patchbay.capture.handle import Capture
 from patchbay.capture.output import Destination
 from patchbay.capture.selection import Selection
+from patchbay.clocked import Clocked
 from patchbay.described import Described
 from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.events import Event
@@ -62,7 +63,7 @@ _KINDS: Mapping[type[Request], str] = {
 }
 
 
-class Lab(Finding, LabRegions, Described):
+class Lab(Finding, LabRegions, Described, Clocked):
     """A network of namespaces, isolated from the host and from every other lab.
 
     A context manager; `close()` ends it, and so does the end of this process, in whatever way:

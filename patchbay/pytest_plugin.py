@@ -7,6 +7,8 @@ next to nothing itself; the library is loaded by the first test that uses it.
 from __future__ import annotations
 
 import os
+import random
+import shlex
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,10 +17,15 @@ import pytest
 
 if TYPE_CHECKING:
     from patchbay import Lab
+    from patchbay.clock import TimeKind
     from patchbay.doctor import Capability
 
 NEEDS = "patchbay_needs"
 """The marker of a test that needs more than a lab."""
+
+_GUESTS = ("off", "real", "virtual", "virtual-cpu")
+_GUEST_OPTIONS = pytest.StashKey[list[str]]()
+"""What the guests of this session are given, besides their kind of time."""
 
 PATIENCE = 5.0
 """Seconds that the labs of a failed test have to say what they are like."""
@@ -41,6 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("patchbay", "labs of network stacks")
     group.addoption("--patchbay-require", action="store_true", help=text)
     parser.addini("patchbay_require", f"{text} (as --patchbay-require)", type="bool", default=False)
+    text = (
+        "run the tests in a guest, a kernel of our own with every feature; virtual time skips waits"
+    )
+    group.addoption("--patchbay-guest", choices=_GUESTS, help=f"{text}; off by default")
+    parser.addini("patchbay_guest", f"{text} (as --patchbay-guest)", default="off")
+    text = "further options of `patchbay guest`, such as '--memory 2G --seed 7'"
+    group.addoption("--patchbay-guest-options", metavar="OPTIONS", help=text)
+    parser.addini("patchbay_guest_options", text, type="args", default=[])
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,7 +72,14 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Say on which kernel, and as whom."""
     user = "root" if os.geteuid() == 0 else "an ordinary user"
     required = ", what the host lacks fails" if _required(config) else ""
-    return f"patchbay: Linux {os.uname().release}, as {user}{required}"
+    header = f"patchbay: Linux {os.uname().release}, as {user}{required}"
+    if kind := _guest(config):
+        from patchbay.clock import in_guest
+
+        whose = "in a guest" if in_guest() else "each worker in a guest"
+        options = config.stash.get(_GUEST_OPTIONS, list[str]())
+        header += ", ".join(["", whose, f"{kind} time", *options])
+    return header
 
 
 def pytest_report_collectionfinish(items: Sequence[pytest.Item]) -> list[str]:
@@ -109,6 +131,61 @@ def _refuse(config: pytest.Config, lacking: Sequence[Capability]) -> NoReturn:
         lines += [f"  {capability.name}", f"    tried: {capability.reason}"]
         lines += [f"    to mend it: {capability.remedy}"]
     pytest.fail("\n".join(lines), pytrace=False)
+
+
+# -- where it runs
+
+
+def _guest(config: pytest.Config) -> TimeKind | None:
+    """The kind of time of the guest that is asked for; None for none.
+
+    Raises:
+        pytest.UsageError: there is none of that name.
+    """
+    asked = config.getoption("patchbay_guest") or config.getini("patchbay_guest")
+    if asked not in _GUESTS:
+        raise pytest.UsageError(f"patchbay_guest: {asked!r} is none of {', '.join(_GUESTS)}")
+    return None if asked == "off" else asked
+
+
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the session in a guest, if one is asked for and pytest-xdist starts no workers."""
+    kind = _guest(config)
+    if kind is None or hasattr(config, "workerinput"):
+        return
+    from patchbay.pytest_guest import become_guest, is_wanted
+
+    options = shlex.split(config.getoption("patchbay_guest_options") or "")
+    options = options or list(config.getini("patchbay_guest_options"))
+    if is_wanted(config, kind):
+        if not config.getoption("tx", None):
+            become_guest(config, kind, options)
+        if kind != "real" and not any(each.startswith("--seed") for each in options):
+            options.append(f"--seed={random.SystemRandom().randrange(2**31)}")
+    config.stash[_GUEST_OPTIONS] = options
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Have pytest-xdist start each worker in a guest of its own, if guests are asked for."""
+    kind = _guest(config)
+    if kind is None:
+        return
+    from patchbay.clock import in_guest
+    from patchbay.pytest_guest import put_workers_in_guests
+
+    if not in_guest():
+        options = config.stash[_GUEST_OPTIONS]
+        put_workers_in_guests(config, kind, options, specs)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Before a worker tells that it is done, have its guest write the host's files."""
+    result = yield
+    if _guest(session.config) and hasattr(session.config, "workerinput"):
+        os.sync()
+    return result
 
 
 # -- labs

@@ -31,8 +31,15 @@ MAY_IMPORT = {
     "patchbay.stun": ("patchbay.values",),
     "patchbay.wiring": (*PURE, "actors"),
     "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.wiring"),
-    "patchbay.guest": ("actors.errors", "actors.linux", "patchbay.errors"),
-    "patchbay.pytest_plugin": ("patchbay", "patchbay.doctor"),
+    "patchbay.clock": ("actors.errors", "patchbay.errors"),
+    "patchbay.guest": ("actors.errors", "actors.linux", "patchbay.clock", "patchbay.errors"),
+    "patchbay.pytest_guest": ("actors.errors", "patchbay.clock", "patchbay.guest"),
+    "patchbay.pytest_plugin": (
+        "patchbay",
+        "patchbay.clock",
+        "patchbay.doctor",
+        "patchbay.pytest_guest",
+    ),
     "patchbay.cli": (
         "patchbay",
         "patchbay.doctor",

@@ -195,6 +195,10 @@ class AsyncLab(AsyncLabRegions):
 
     capture = awaited_handle(Lab.capture, lambda _, capture: AsyncCapture(capture))
 
+    # -- time
+
+    advance = awaited(Lab.advance)
+
     # -- events
 
     events = awaited(Lab.events)

@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
+from patchbay.clock import TimeKind as TimeKind
 from patchbay.errors import Problems
-
-TimeKind = Literal["real", "virtual", "virtual-cpu"]
-"""How time passes in a guest.
-
-- `real`: as outside.
-- `virtual`: the clock stands still while code runs, and jumps to the next timer when all wait.
-- `virtual-cpu`: the clock jumps when all wait, and runs as outside while code runs.
-"""
 
 VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
 """When virtual time begins, unless something else is asked: always the same, so that runs repeat."""

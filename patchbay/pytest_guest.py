@@ -1,0 +1,113 @@
+"""Running a session of pytest in a guest, or each worker of pytest-xdist in one of its own."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from actors.errors import PatchbayError
+from patchbay import clock
+from patchbay.guest import best_kernel
+
+
+def is_wanted(config: pytest.Config, kind: clock.TimeKind) -> bool:
+    """Whether a guest has yet to be started for a session.
+
+    Raises:
+        pytest.UsageError: this is a guest already, and of another kind; or none can be started.
+    """
+    if clock.in_guest():
+        if clock.kind() != kind:
+            raise pytest.UsageError(
+                f"--patchbay-guest={kind}: this is a guest already, in {clock.kind()} time, and a "
+                "guest has none of its own: give this option or `patchbay guest`, and not both"
+            )
+        return False
+    try:
+        best_kernel()
+    except PatchbayError as error:
+        raise pytest.UsageError(f"--patchbay-guest={kind}: {error}") from error
+    return True
+
+
+def become_guest(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> NoReturn:
+    """Run the command line of this process in a guest, in the place of this process.
+
+    Whatever runs pytest runs there: `coverage run -m pytest` measures what the tests do.
+
+    Raises:
+        pytest.UsageError: this process has not been started with pytest's arguments.
+    """
+    command = command_line(config.invocation_params.args)
+    arguments = [*_guest(config, kind, options), *command]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(arguments[0], arguments)
+
+
+def command_line(arguments: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """What started this process, if that ends with pytest's arguments.
+
+    Raises:
+        pytest.UsageError: it does not.
+    """
+    given = [os.fspath(each) for each in arguments]
+    started = sys.orig_argv[1:]
+    if started[len(started) - len(given) :] != given:
+        raise pytest.UsageError(
+            "--patchbay-guest runs the command line of this process again, in a guest; this one "
+            "calls pytest.main() with other arguments: run it as a whole in one, "
+            "patchbay guest -- python ..."
+        )
+    return [sys.executable, *started]
+
+
+def put_workers_in_guests(
+    config: pytest.Config, kind: clock.TimeKind, options: Sequence[str], specs: Iterable[Any]
+) -> None:
+    """Have pytest-xdist start those workers that run on this machine in a guest each.
+
+    Args:
+        config: of the session.
+        kind: how time passes there.
+        options: further ones of `patchbay guest`.
+        specs: how workers are started (`execnet.XSpec`).
+    """
+    guest = shlex.join([*_guest(config, kind, options), "--quiet", "--"])
+    for spec in specs:
+        if spec.popen:
+            spec.python = f"{guest} {spec.python or shlex.quote(sys.executable)}"
+
+
+def _guest(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> list[str]:
+    """The command line of a guest, up to its own command."""
+    writes = [f"--write={each}" for each in written_directories(config)]
+    return [sys.executable, "-m", "patchbay", "guest", f"--time={kind}", *writes, *options]
+
+
+def written_directories(config: pytest.Config) -> list[Path]:
+    """Where a session leaves something: the project, temporary directories, reports elsewhere.
+
+    Those for temporary files are made if they are missing, as pytest would do it.
+    """
+    here = config.invocation_params.dir
+    base = config.getoption("basetemp", None)
+    root = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
+    temporary = Path(base).parent if base else root / f"pytest-of-{getpass.getuser()}"
+    temporary.mkdir(mode=0o700, exist_ok=True)
+    found = [config.rootpath, here, temporary]
+    files = [
+        *(config.getoption(name, None) for name in ("xmlpath", "log_file", "report_log")),
+        *(config.getini("cache_dir"), os.environ.get("COVERAGE_FILE")),
+    ]
+    found += [(here / each).parent for each in files if each]
+    usable = sorted({each.resolve() for each in found if each.is_dir()} - {Path("/")})
+    return [each for each in usable if not any(above in usable for above in each.parents)]
