@@ -8,7 +8,7 @@ asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from ipaddress import ip_interface
 from typing import Any, cast
 
@@ -51,7 +51,6 @@ from patchbay.values import (
     Firewall,
     FirewallConfig,
     IfaceConfig,
-    LinkCondition,
     Nat,
     NatConfig,
     NatV6Mode,
@@ -70,7 +69,6 @@ _REQUESTS: dict[str, Any] = {
 }
 _NAT: Any = Nat | NatConfig
 _FIREWALL: Any = Firewall | FirewallConfig
-_CONDITION: Any = LinkCondition | None
 
 
 class RefusedByKernel(PatchbayError):
@@ -86,6 +84,8 @@ class LabDirector(RegionRequests):
             cast("str", options["name"]),
             ipv6_provisioning=cast("str", options["ipv6_provisioning"]),
             ipv6_dad=cast("bool", options["ipv6_dad"]),
+            link_engine=cast("str", options["link_engine"]),
+            seed=cast("int", options["seed"]),
         )
         self._kernel = Kernel(dad=self._topology.ipv6_dad)
         self._log = EventLog(cast("str | None", options["outdir"]))
@@ -205,7 +205,9 @@ class LabDirector(RegionRequests):
 
     def on_build(self, topology: Plain) -> Plain:
         """Build a whole topology in a lab that is still empty."""
-        self._change(from_plain(Topology, topology))
+        given = from_plain(Topology, topology)
+        settings = {each: getattr(self._topology, each) for each in ("seed", "link_engine")}
+        self._change(self._able(replace(given, **settings)))
         built = self._topology
         for name in (*built.regions, *built.routers, *built.devices):
             self._added(name)
@@ -216,7 +218,7 @@ class LabDirector(RegionRequests):
     def on_add(self, requests: list[tuple[str, Plain]]) -> Plain:
         """Add nodes, and links between regions: all of them or none."""
         wanted: list[Request] = [from_plain(_REQUESTS[kind], plain) for kind, plain in requests]
-        self._change(edit.batch(self._topology, wanted))
+        self._change(edit.batch(self._able(self._topology), wanted))
         for request in wanted:
             if isinstance(request, TrunkRequest):
                 self._note_link(*request.ends)
@@ -234,7 +236,7 @@ class LabDirector(RegionRequests):
     def on_add_iface(self, node: str, name: str, config: Plain) -> Plain:
         """Add an interface to a device."""
         plugged = from_plain(IfaceConfig, config)
-        self._change(edit.add_iface(self._topology, node, name, plugged))
+        self._change(edit.add_iface(self._able(self._topology), node, name, plugged))
         self._iface_event("interface_added", node, name)
         return None
 
@@ -275,16 +277,6 @@ class LabDirector(RegionRequests):
         self._log.add("mtu_changed", node=node, iface=name, mtu=mtu)
         return None
 
-    def on_set_condition(self, node: str, name: str, condition: Plain, direction: str) -> Plain:
-        """Set what packets of an interface meet."""
-        value = from_plain(_CONDITION, condition)
-        way = cast("edit.Direction", direction)
-        self._change(edit.set_condition(self._topology, node, name, value, way))
-        self._log.add(
-            "link_condition_changed", node=node, iface=name, condition=condition, direction=way
-        )
-        return None
-
     def on_set_default_route(self, node: str, name: str) -> Plain:
         """Have a device's default route leave by another interface."""
         self._change(edit.set_default_route(self._topology, node, name))
@@ -320,13 +312,6 @@ class LabDirector(RegionRequests):
         self._log.add("pmtu_black_hole_changed", node=node, block=block)
         return None
 
-    def on_set_downlink(self, node: str, condition: Plain) -> Plain:
-        """Set what packets from a router to its LAN meet."""
-        value = from_plain(_CONDITION, condition)
-        self._change(edit.set_downlink(self._topology, node, value))
-        self._log.add("downlink_condition_changed", node=node, condition=condition)
-        return None
-
     def on_dns_entry(self, name: str, addresses: list[str], node: str | None) -> Plain:
         """Have a name resolve, on one node or on all."""
         after = self._topology
@@ -350,7 +335,8 @@ class LabDirector(RegionRequests):
         """Do what was put off; seconds until the next call, None if nothing is due."""
         if self._log.due() == 0.0:
             self._log.save_due()
-        return self._log.due()
+        waits = [due for due in (self._log.due(), self._kernel.tidy_links()) if due is not None]
+        return min(waits, default=None)
 
     def close(self) -> None:
         """Finish the event log; the kernel takes the rest."""

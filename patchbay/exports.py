@@ -34,6 +34,7 @@ from patchbay.errors import ConfigError, Problem
 from patchbay.events import Event
 from patchbay.iface import Iface, InterfaceStats
 from patchbay.lab import Lab
+from patchbay.links.choice import EngineChoice
 from patchbay.meter.path_mtu import NarrowLink, PathMtu
 from patchbay.meter.throughput import Delays, IperfResult
 from patchbay.meter.traceroute import Hop, TracerouteResult
@@ -61,6 +62,7 @@ from patchbay.values import (
     Ipv6Provisioning,
     JitterDistribution,
     LinkCondition,
+    LinkEngine,
     Nat,
     NatConfig,
     NatFiltering,
@@ -96,6 +98,7 @@ __all__ = [
     "Delays",
     "Device",
     "Endpoint",
+    "EngineChoice",
     "Event",
     "Firewall",
     "FirewallAction",
@@ -119,6 +122,7 @@ __all__ = [
     "JitterDistribution",
     "Lab",
     "LinkCondition",
+    "LinkEngine",
     "NarrowLink",
     "Nat",
     "NatBehaviour",

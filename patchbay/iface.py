@@ -12,9 +12,10 @@ from patchbay.capture.handle import Capture
 from patchbay.capture.output import Destination
 from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, Problem
+from patchbay.links.choice import EngineChoice
 from patchbay.topology.plain import to_plain
 from patchbay.topology.snapshot import InterfaceSnapshot
-from patchbay.values import LinkCondition, Named, name_of, parse
+from patchbay.values import LinkCondition, LinkEngine, Named, name_of, parse
 
 if TYPE_CHECKING:
     from patchbay.nodes import LabNode, Router
@@ -140,6 +141,11 @@ class Iface:
         now = self._now()
         return now.condition_up if direction == "up" else now.condition_down
 
+    def engine(self, direction: Literal["up", "down"] = "up") -> EngineChoice | None:
+        """What makes the condition of a direction, and why that; None for a clean link."""
+        now = self._now()
+        return now.engine_up if direction == "up" else now.engine_down
+
     def stats(self) -> InterfaceStats:
         """What went over it, from the kernel's counters."""
         self._now()
@@ -216,11 +222,25 @@ class Iface:
         self._ask("set_mtu", mtu=mtu)
 
     def set_condition(
-        self, condition: LinkCondition | str | None, direction: Direction = "both"
+        self,
+        condition: LinkCondition | str | None,
+        direction: Direction = "both",
+        *,
+        engine: LinkEngine | str | None = None,
     ) -> None:
-        """Set what packets meet that leave (`up`), arrive (`down`), or both; None for nothing."""
+        """Set what packets meet from now on; no packet is lost or overtaken by the change.
+
+        Args:
+            condition: the condition, or the name of a preset; None for a clean link.
+            direction: packets that leave the node (`up`), that arrive at it (`down`), or both.
+            engine: what makes it; the lab's if not given.
+
+        Raises:
+            ConfigError: there is no such condition, or this host cannot make it.
+        """
         value = None if condition is None else to_plain(parse(LinkCondition, condition))
-        self._ask("set_condition", condition=value, direction=direction)
+        asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
+        self._ask("set_condition", condition=value, direction=direction, engine=asked)
 
     def remove(self) -> None:
         """Remove it; a default route that it carried moves to the next interface."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from actors.connection import Connection
 from actors.errors import NodeGone
@@ -19,7 +19,6 @@ from patchbay.capture.output import Destination
 from patchbay.capture.selection import Selection
 from patchbay.clocked import Clocked
 from patchbay.described import Described
-from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.events import Event
 from patchbay.finding import Finding
 from patchbay.nodes import Device, Router, addresses_of
@@ -45,6 +44,7 @@ from patchbay.values import (
     IpSupport,
     Ipv6Provisioning,
     LinkCondition,
+    LinkEngine,
     Named,
     Nat,
     NatConfig,
@@ -52,9 +52,6 @@ from patchbay.values import (
     RouterPreset,
 )
 
-LinkEngine = Literal["auto", "kernel", "userspace"]
-
-_ENGINES = ("auto", "kernel", "userspace")
 _KINDS: Mapping[type[Request], str] = {
     RouterRequest: "router",
     DeviceRequest: "device",
@@ -77,7 +74,7 @@ class Lab(Finding, LabRegions, Described, Clocked):
         *,
         outdir: str | os.PathLike[str] | None = None,
         seed: int | None = None,
-        link_engine: LinkEngine = "auto",
+        link_engine: LinkEngine | str = LinkEngine.AUTO,
         ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
         ipv6_dad: bool = False,
         tls_keys: bool = False,
@@ -89,7 +86,7 @@ class Lab(Finding, LabRegions, Described, Clocked):
             outdir: a directory for the event log, the state, and what nodes print; made if
                 missing. Nothing is written without it.
             seed: where randomness of the lab begins; drawn if not given, and told as `seed`.
-            link_engine: what link conditions are made with.
+            link_engine: what link conditions are made with that do not say it themselves.
             ipv6_provisioning: how hosts get IPv6 addresses and routes.
             ipv6_dad: whether nodes run duplicate address detection, which takes about a second.
             tls_keys: whether what runs on nodes is asked for its TLS secrets (`SSLKEYLOGFILE`),
@@ -100,11 +97,11 @@ class Lab(Finding, LabRegions, Described, Clocked):
             HostNotCapable: this host cannot run a lab; the text says what mends that.
         """
         topology = new_topology(
-            "lab" if name is None else name, ipv6_provisioning=ipv6_provisioning, ipv6_dad=ipv6_dad
+            "lab" if name is None else name,
+            ipv6_provisioning=ipv6_provisioning,
+            ipv6_dad=ipv6_dad,
+            link_engine=link_engine,
         )
-        if link_engine not in _ENGINES:
-            message = f"{link_engine!r} is no link engine"
-            raise ConfigError(Problem("link_engine", message, nearest(link_engine, _ENGINES)))
         self._name = topology.name
         self._seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._batch: list[Request] | None = None
@@ -118,6 +115,7 @@ class Lab(Finding, LabRegions, Described, Clocked):
             "ipv6_provisioning": topology.ipv6_provisioning.value,
             "ipv6_dad": topology.ipv6_dad,
             "tls_keys": tls_keys,
+            "link_engine": topology.link_engine.value,
         }
         self._connection = Connection(topology.name, "patchbay.director:LabDirector", options)
 
@@ -141,6 +139,7 @@ class Lab(Finding, LabRegions, Described, Clocked):
             **{
                 "ipv6_provisioning": topology.ipv6_provisioning,
                 "ipv6_dad": topology.ipv6_dad,
+                "link_engine": topology.link_engine,
                 **options,
             },
         )

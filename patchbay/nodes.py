@@ -18,6 +18,7 @@ from patchbay.rules import text
 from patchbay.stun.discovery import NatBehaviour, discover
 from patchbay.stun_server import StunServer, server_address
 from patchbay.topology import model
+from patchbay.topology.graph import plugged_in
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.plan import node_plan
 from patchbay.topology.requests import as_config
@@ -28,10 +29,12 @@ from patchbay.values import (
     IfaceConfig,
     IpSupport,
     LinkCondition,
+    LinkEngine,
     Named,
     Nat,
     NatConfig,
     NatV6Mode,
+    name_of,
     parse,
     parse_firewall,
     parse_nat,
@@ -361,10 +364,55 @@ class Router(LabNode):
         """
         self._lab.request("set_block_icmp_frag_needed", node=self._name, block=bool(block))
 
-    def set_downlink_condition(self, condition: LinkCondition | str | None) -> None:
-        """Set what packets from it to the hosts of its LAN meet; None for nothing."""
+    def set_downlink_condition(
+        self,
+        condition: LinkCondition | str | None,
+        device: Named | str | None = None,
+        *,
+        engine: LinkEngine | str | None = None,
+    ) -> None:
+        """Set what packets meet that it sends into its LAN.
+
+        What a host of the LAN sends to another does not pass the router.
+
+        Args:
+            condition: the condition, or the name of a preset; None for nothing.
+            device: what is plugged into the LAN; packets to all of it, together, if not given.
+                With it, this is the condition `down` of its interface, and of packets from other
+                hosts of the LAN as well.
+            engine: what makes it; the lab's if not given.
+
+        Raises:
+            ConfigError: there is no such condition, this host cannot make it, or the device is
+                not plugged into the LAN.
+        """
         value = None if condition is None else to_plain(parse(LinkCondition, condition))
-        self._lab.request("set_downlink", node=self._name, condition=value)
+        asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
+        if device is None:
+            self._lab.request("set_downlink", node=self._name, condition=value, engine=asked)
+            return
+        self._model()
+        owner = name_of(device)
+        plugged = plugged_in(self._lab.topology(), self._name)
+        names = [interface.name for node, interface in plugged if node == owner]
+        if not names:
+            near = nearest(owner, {node for node, _ in plugged})
+            message = f"{owner!r} is not plugged into its LAN"
+            raise ConfigError(Problem(f"router {self._name!r}", message, near))
+        for name in names:
+            self._lab.request(
+                "set_condition",
+                node=owner,
+                name=name,
+                condition=value,
+                direction="down",
+                engine=asked,
+            )
+
+    @property
+    def downlink_condition(self) -> LinkCondition | None:
+        """What packets meet that it sends into its LAN; None for nothing."""
+        return self._model().downlink
 
     def ruleset(self) -> str:
         """Its nftables rules, as `nft list ruleset` would print them."""

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import cast
 
 from actors.protocol import Plain
-from patchbay.events import EventLog
+from patchbay.link_requests import LinkRequests
 from patchbay.topology import edit_regions
 from patchbay.topology.graph import find_region, find_trunk, region_of
-from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.values import RegionLink
 
 
-class RegionRequests(ABC):
+class RegionRequests(LinkRequests):
     """Answers the requests that are about regions; whoever is it holds the topology."""
-
-    _topology: Topology
-    _log: EventLog
-
-    @abstractmethod
-    def _change(self, after: Topology) -> None:
-        """Have the network be so, or raise and leave it as it was."""
 
     def on_region(self, node: str) -> Plain:
         """What a region is."""
@@ -35,7 +26,9 @@ class RegionRequests(ABC):
     def on_update_region_link(self, one: str, other: str, link: Plain, back: Plain) -> Plain:
         """Set what packets between two regions meet."""
         there, reverse = from_plain(RegionLink, link), from_plain(RegionLink, back)
-        self._change(edit_regions.update_link(self._topology, one, other, there, reverse))
+        self._change(
+            edit_regions.update_link(self._able(self._topology), one, other, there, reverse)
+        )
         self._note_link(one, other, "changed")
         return None
 

@@ -15,7 +15,8 @@ MODULES = {
 
 PURE = (
     *("patchbay.topology", "patchbay.rules", "patchbay.values", "patchbay.errors"),
-    *("patchbay.links.spec", "patchbay.links.packets"),
+    *("patchbay.links.spec", "patchbay.links.packets", "patchbay.links.choice"),
+    *("patchbay.links.distributions", "patchbay.links.queues"),
 )
 CODEC = "patchbay.wiring.netlink"
 """Netlink's messages as bytes: it talks to no kernel, so the pure rules can be written in it."""
@@ -27,9 +28,12 @@ MAY_IMPORT = {
     "patchbay.topology": (*PURE, "actors.protocol"),
     "patchbay.links.packets": PURE,
     "patchbay.links.spec": PURE,
+    "patchbay.links.choice": PURE,
+    "patchbay.links.distributions": PURE,
+    "patchbay.links.queues": PURE,
     "patchbay.drawing": PURE,
     "patchbay.stun": ("patchbay.values",),
-    "patchbay.wiring": (*PURE, "actors"),
+    "patchbay.wiring": (*PURE, "actors", "patchbay.links.userspace"),
     "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.wiring"),
     "patchbay.clock": ("actors.errors", "patchbay.errors"),
     "patchbay.guest": ("actors.errors", "actors.linux", "patchbay.clock", "patchbay.errors"),

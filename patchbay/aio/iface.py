@@ -49,6 +49,7 @@ class AsyncIface(Twin[Iface]):
     is_up = _told(lambda iface: iface.is_up)
 
     condition = awaited(Iface.condition)
+    engine = awaited(Iface.engine)
     stats = awaited(Iface.stats)
     capture = awaited_handle(Iface.capture, lambda _, capture: AsyncCapture(capture))
     up = awaited(Iface.up)

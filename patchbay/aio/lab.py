@@ -28,9 +28,9 @@ from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncRouter, AsyncTarget, b
 from patchbay.aio.regions import AsyncLabRegions, AsyncRegion
 from patchbay.aio.stun_server import AsyncStunServer
 from patchbay.aio.twin import Told, awaited, awaited_handle, make
-from patchbay.lab import Lab, LinkEngine
+from patchbay.lab import Lab
 from patchbay.nodes import Device, Ix, Router
-from patchbay.values import Ipv6Provisioning
+from patchbay.values import Ipv6Provisioning, LinkEngine
 
 
 class AsyncLab(AsyncLabRegions):
@@ -47,7 +47,7 @@ class AsyncLab(AsyncLabRegions):
         *,
         outdir: str | os.PathLike[str] | None = None,
         seed: int | None = None,
-        link_engine: LinkEngine = "auto",
+        link_engine: LinkEngine | str = LinkEngine.AUTO,
         ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
         ipv6_dad: bool = False,
         tls_keys: bool = False,

@@ -358,6 +358,7 @@ class AsyncRouter(AsyncNode[Router]):
     ip_support = _told(lambda router: router.ip_support)
     firewall = _told(lambda router: router.firewall)
     block_icmp_frag_needed = _told(lambda router: router.block_icmp_frag_needed)
+    downlink_condition = _told(lambda router: router.downlink_condition)
 
     set_nat = awaited(Router.set_nat)
     set_nat_v6 = awaited(Router.set_nat_v6)

@@ -22,3 +22,8 @@ class LinkSpec:
     seed: int
     condition: LinkCondition
     flows: tuple[tuple[FlowMatch, LinkCondition], ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether packets pass as on a plain cable."""
+        return self.condition.perfect and not self.flows

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from patchbay.errors import Problems
-from patchbay.values import Ipv6Provisioning, LinkCondition, NatV6Mode
+from patchbay.errors import ConfigError, Problems
+from patchbay.links.choice import EngineChoice, choose, meaningless
+from patchbay.links.spec import LinkSpec
+from patchbay.topology.model import Topology
+from patchbay.values import Ipv6Provisioning, LinkCondition, LinkEngine, NatV6Mode
 
 
 def check_nat_v6(mode: NatV6Mode, problems: Problems, place: str) -> None:
@@ -12,10 +15,35 @@ def check_nat_v6(mode: NatV6Mode, problems: Problems, place: str) -> None:
         _refuse(problems, place, mode, (NatV6Mode.NONE,))
 
 
-def check_condition(condition: LinkCondition | None, problems: Problems, place: str) -> None:
-    """Add a problem unless this condition works."""
-    if condition is not None and not condition.perfect:
-        problems.add(place, "a link condition other than 'lan' is not available yet")
+def check_condition(
+    topology: Topology,
+    condition: LinkCondition | None,
+    problems: Problems,
+    place: str,
+    engine: LinkEngine | None = None,
+) -> None:
+    """Add a problem unless an engine that may be chosen can make this condition."""
+    if condition is None or condition.perfect:
+        return
+    if (reason := meaningless(condition)) is not None:
+        problems.add(place, reason)
+        return
+    try:
+        choice_of(topology, LinkSpec(place, 0, condition), engine)
+    except ConfigError as error:
+        problems.extend(error, place)
+
+
+def choice_of(topology: Topology, spec: LinkSpec, engine: LinkEngine | None) -> EngineChoice:
+    """Return what makes a link's condition.
+
+    Raises:
+        ConfigError: nothing that may be chosen can; the text says what helps.
+    """
+    asked = engine or topology.link_engine
+    if topology.link_features is None:
+        return EngineChoice(asked, "what the host can do is not known before it runs")
+    return choose(asked, spec, frozenset(topology.link_features))
 
 
 def check_provisioning(provisioning: Ipv6Provisioning, problems: Problems, place: str) -> None:

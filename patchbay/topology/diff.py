@@ -157,6 +157,12 @@ class _Diff:
             key for key in old.bridges if key not in new.bridges
         }
         """Interfaces that are given up; their addresses, routes and neighbours go with them."""
+        self._moved = {
+            (cable.peer_node, cable.peer_interface)
+            for key, cable in old.cables.items()
+            if key in new.cables and new.cables[key].peer_node != cable.peer_node
+        }
+        """Ports that are carried to another node, where they were."""
 
     def _clear_the_way(self, old: Facts, new: Facts, replaced: set[str]) -> Facts:
         """Begin by giving up what is in the way of something new of the same name.
@@ -182,6 +188,11 @@ class _Diff:
             nodes={key: value for key, value in old.nodes.items() if key not in replaced},
             bridges=_keep(old.bridges, replaced),
             cables={key: value for key, value in old.cables.items() if key not in dead},
+            links={
+                key: value
+                for key, value in _keep(old.links, replaced).items()
+                if key not in dead | {(each.peer_node, each.peer_interface) for each in in_the_way}
+            },
             up={key: value for key, value in old.up.items() if key not in dead},
             addresses={
                 key: value
@@ -206,7 +217,9 @@ class _Diff:
         return [
             *self.early,
             *self._nodes(),
+            *self._unplugged_conditions(),
             *self._wires(),
+            *self._conditions(),
             *self._links(),
             *self._addresses(),
             *self._around_addresses(),
@@ -235,6 +248,28 @@ class _Diff:
             elif _peer(had) != _peer(cable):
                 moved = replace(cable, mtu=had.mtu, peer_mtu=had.peer_mtu)
                 found.append(step.MoveCable(before=had, after=moved))
+        return found
+
+    def _unplugged_conditions(self) -> list[Step]:
+        """A port that is carried to another node leaves there what packets met on it."""
+        return [
+            step.SetCondition(node=node, interface=name, link=None, old=had)
+            for (node, name), had in self.old.links.items()
+            if (node, name) in self._moved
+        ]
+
+    def _conditions(self) -> list[Step]:
+        """What packets meet from now on; before links come up, so that none meets less."""
+        found: list[Step] = []
+        for (node, name), link in self.new.links.items():
+            had = None if (node, name) in self._moved else self.old.links.get((node, name))
+            if had != link:
+                found.append(step.SetCondition(node=node, interface=name, link=link, old=had))
+        for (node, name), had in self.old.links.items():
+            if (node, name) in self.new.links or (node, name) in self._moved:
+                continue
+            if not self._lost(node, name):
+                found.append(step.SetCondition(node=node, interface=name, link=None, old=had))
         return found
 
     def _links(self) -> list[Step]:

@@ -56,7 +56,7 @@ class Draft:
     """
 
     def __init__(self, topology: Topology) -> None:
-        self._base = topology
+        self.base = topology
         self.routers = dict(topology.routers)
         self.regions = dict(topology.regions)
         self._devices = dict(topology.devices)
@@ -72,7 +72,7 @@ class Draft:
             check_overlaps(self, self._chose_subnet, self.problems)
         self.problems.check()
         return replace(
-            self._base,
+            self.base,
             routers=MappingProxyType(self.routers),
             devices=MappingProxyType(self._devices),
             regions=MappingProxyType(self.regions),
@@ -136,7 +136,13 @@ class Draft:
         available.check_nat_v6(
             nat_v6, self.problems, f"{place}, nat_v6{'' if request.nat_v6 else of_preset}"
         )
-        available.check_condition(request.downlink, self.problems, f"{place}, downlink")
+        available.check_condition(
+            self.base,
+            request.downlink,
+            self.problems,
+            f"{place}, downlink",
+            request.downlink_engine,
+        )
         mtu = self._checked_mtu(request.mtu, place, v6=support.v6)
         config = IfaceConfig(upstream_of(self, request, place))
         uplink = self._plug(place, request.name, UPLINK, config, mtu=mtu, support=support)
@@ -160,6 +166,7 @@ class Draft:
             downstream6=downstream6,
             mtu=request.mtu,
             downlink=request.downlink,
+            downlink_engine=request.downlink_engine,
         )
 
     def _add_device(self, request: DeviceRequest) -> None:
@@ -305,7 +312,7 @@ class Draft:
     ) -> Interface | None:
         """Make an interface, with all that it takes; None if its LAN is not to be had."""
         check_interface_name(name, self.problems, place)
-        available.check_condition(config.condition, self.problems, f"{place}, condition")
+        available.check_condition(self.base, config.condition, self.problems, f"{place}, condition")
         lan = self._lan(config.router, place)
         if lan is None:
             return None

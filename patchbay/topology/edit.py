@@ -16,6 +16,7 @@ from patchbay.topology.allocate import Ledger
 from patchbay.topology.domains import check_overlaps
 from patchbay.topology.draft import Draft
 from patchbay.topology.graph import (
+    LAN_BRIDGE,
     ancestors,
     find_device,
     find_interface,
@@ -34,6 +35,7 @@ from patchbay.values import (
     IfaceConfig,
     Ipv6Provisioning,
     LinkCondition,
+    LinkEngine,
     Nat,
     NatConfig,
     NatV6Mode,
@@ -49,6 +51,8 @@ def new_topology(
     *,
     ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
     ipv6_dad: bool = False,
+    link_engine: LinkEngine | str = LinkEngine.AUTO,
+    seed: int = 0,
 ) -> Topology:
     """Return a lab's network with nothing in it but the IX."""
     problems = Problems()
@@ -57,8 +61,15 @@ def new_topology(
         problems.add("name", f"{given!r} is no name: a name is text")
     provisioning = parse(Ipv6Provisioning, ipv6_provisioning, "ipv6_provisioning")
     available.check_provisioning(provisioning, problems, "ipv6_provisioning")
+    engine = parse(LinkEngine, link_engine, "link_engine")
     problems.check()
-    return Topology(name=name, ipv6_dad=bool(ipv6_dad), ipv6_provisioning=provisioning)
+    return Topology(
+        name=name,
+        ipv6_dad=bool(ipv6_dad),
+        ipv6_provisioning=provisioning,
+        link_engine=engine,
+        seed=seed,
+    )
 
 
 # ---- nodes ------------------------------------------------------------------------------------
@@ -226,19 +237,29 @@ def set_condition(
     name: str,
     condition: LinkCondition | None,
     direction: Direction = "both",
+    engine: LinkEngine | None = None,
 ) -> Topology:
-    """Set what packets meet that leave the node (`up`), arrive at it (`down`), or both."""
-    owner, interface = find_node(topology, node), find_interface(topology, node, name)
+    """Set what packets meet that leave the node (`up`), arrive at it (`down`), or both.
+
+    Of a router's own LAN, `up` is its downlink; what arrives from a LAN has no condition.
+    """
+    owner = find_node(topology, node)
+    if isinstance(owner, Router) and name == LAN_BRIDGE:
+        if direction != "up":
+            message = "a LAN has the direction 'up' only: what the router sends into it"
+            raise ConfigError(Problem(f"router {node!r}, {name}, condition", message))
+        return set_downlink(topology, node, condition, engine)
+    interface = find_interface(topology, node, name)
     problems = Problems()
     place = f"node {node!r}, {name}, condition"
-    available.check_condition(condition, problems, place)
+    available.check_condition(topology, condition, problems, place, engine)
     if direction not in ("up", "down", "both"):
         problems.add(place, f"{direction!r} is no direction: it is 'up', 'down' or 'both'")
     problems.check()
     if direction in ("up", "both"):
-        interface = replace(interface, condition_up=condition)
+        interface = replace(interface, condition_up=condition, engine_up=engine)
     if direction in ("down", "both"):
-        interface = replace(interface, condition_down=condition)
+        interface = replace(interface, condition_down=condition, engine_down=engine)
     return _with_interface(topology, owner, interface)
 
 
@@ -282,12 +303,18 @@ def set_block_icmp_frag_needed(topology: Topology, router: str, block: bool) -> 
     return _with_node(topology, replace(owner, block_icmp_frag_needed=block))
 
 
-def set_downlink(topology: Topology, router: str, condition: LinkCondition | None) -> Topology:
+def set_downlink(
+    topology: Topology,
+    router: str,
+    condition: LinkCondition | None,
+    engine: LinkEngine | None = None,
+) -> Topology:
     """Set what packets from a router to each host of its LAN meet."""
     owner, problems = find_router(topology, router), Problems()
-    available.check_condition(condition, problems, f"router {router!r}, downlink")
+    place = f"router {router!r}, downlink"
+    available.check_condition(topology, condition, problems, place, engine)
     problems.check()
-    return _with_node(topology, replace(owner, downlink=condition))
+    return _with_node(topology, replace(owner, downlink=condition, downlink_engine=engine))
 
 
 # ---- helpers ----------------------------------------------------------------------------------

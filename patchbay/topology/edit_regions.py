@@ -17,7 +17,7 @@ def update_link(
 ) -> Topology:
     """Set what packets meet on a link: from the first region to the second, and back."""
     trunk, problems = find_trunk(topology, one, other), Problems()
-    check_links(problems, trunk_place(one, other), link, back)
+    check_links(topology, problems, trunk_place(one, other), link, back)
     problems.check()
     if trunk.ends[0] != one:
         link, back = back, link

@@ -27,8 +27,9 @@ from patchbay.topology.graph import (
     networks_of,
     port_name,
 )
+from patchbay.topology.links import downlink, make_link
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
-from patchbay.topology.steps import Cable, Neighbour, Network, Route, Rule
+from patchbay.topology.steps import Cable, Link, Neighbour, Network, Route, Rule
 from patchbay.values import MTU_DEFAULT, MTU_MAX, Nat
 
 FIRST_TABLE = 1000
@@ -55,6 +56,8 @@ class Facts:
     nodes: dict[str, sysctls.Sysctls] = field(default_factory=dict)
     bridges: dict[tuple[str, str], Bridge] = field(default_factory=dict)
     cables: dict[tuple[str, str], Cable] = field(default_factory=dict)
+    links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    """What packets meet that leave by an interface; those of clean links are not in it."""
     up: dict[tuple[str, str], bool] = field(default_factory=dict)
     addresses: dict[tuple[str, str, Address], None] = field(default_factory=dict)
     routes: dict[tuple[str, int, Network], Route] = field(default_factory=dict)
@@ -69,8 +72,7 @@ def device_facts(facts: Facts, topology: Topology, device: Device) -> None:
     facts.nodes[name] = sysctls.host(dad=topology.ipv6_dad)
     several = len(device.interfaces) > 1
     for interface in device.interfaces:
-        lan = lan_of(topology, interface.lan)
-        _plug(facts, name, interface, lan, interface.mtu or device.mtu or MTU_DEFAULT)
+        _plug(facts, topology, name, interface, interface.mtu or device.mtu or MTU_DEFAULT)
         if not interface.up:
             continue
         if interface.name == device.default_via:
@@ -83,8 +85,7 @@ def router_facts(facts: Facts, topology: Topology, router: Router) -> None:
     """Add what a router needs, on itself and on the routers above; not what its LAN is."""
     name, uplink = router.name, router.uplink
     facts.nodes[name] = sysctls.router(router, dad=topology.ipv6_dad)
-    lan = lan_of(topology, uplink.lan)
-    _plug(facts, name, uplink, lan, uplink.mtu or router.mtu or MTU_DEFAULT)
+    _plug(facts, topology, name, uplink, uplink.mtu or router.mtu or MTU_DEFAULT)
     if uplink.up:
         _default_routes(facts, topology, name, uplink)
     _routes_above(facts, topology, router)
@@ -119,6 +120,10 @@ def lan_facts(facts: Facts, topology: Topology, names: Iterable[str]) -> None:
             networks.append(lan.network6)
         for network in networks:
             facts.addresses[name, lan.bridge, _gateway(network)] = None
+        if name in topology.routers:
+            link = downlink(topology, topology.routers[name])
+            if link is not None:
+                facts.links[name, lan.bridge] = link
 
 
 def _bridge(facts: Facts, lan: Lan, index: int) -> None:
@@ -151,9 +156,10 @@ def _bridge_name(lan: Lan, index: int) -> str:
     return f"{lan.bridge}{index or ''}"
 
 
-def _plug(facts: Facts, node: str, interface: Interface, lan: Lan, mtu: int) -> None:
-    """Add a cable and all that makes the two ends of it know each other."""
-    facts.cables[node, interface.name] = Cable(
+def _plug(facts: Facts, topology: Topology, node: str, interface: Interface, mtu: int) -> None:
+    """Add a cable, what packets meet on it, and all that makes its two ends know each other."""
+    lan = lan_of(topology, interface.lan)
+    cable = facts.cables[node, interface.name] = Cable(
         number=interface.cable,
         node=node,
         interface=interface.name,
@@ -167,6 +173,16 @@ def _plug(facts: Facts, node: str, interface: Interface, lan: Lan, mtu: int) -> 
         peer_mtu=max(mtu, lan.mtu, MTU_DEFAULT),
         bridge=_bridge_name(lan, interface.port // BRIDGE_PORTS),
     )
+    for where, direction, condition, engine, bytes_taken in (
+        (node, "up", interface.condition_up, interface.engine_up, mtu),
+        (lan.node, "down", interface.condition_down, interface.engine_down, cable.peer_mtu),
+    ):
+        name = interface.name if direction == "up" else cable.peer_interface
+        link = make_link(
+            topology, f"{node}/{interface.name}/{direction}", condition, engine, bytes_taken
+        )
+        if link is not None:
+            facts.links[where, name] = link
     facts.up[node, interface.name] = interface.up
     gateway_mac = macs.bridge_mac(lan.number)
     for address in (interface.address, interface.address6):

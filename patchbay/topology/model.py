@@ -18,6 +18,7 @@ from patchbay.values import (
     IpSupport,
     Ipv6Provisioning,
     LinkCondition,
+    LinkEngine,
     Nat,
     NatConfig,
     NatV6Mode,
@@ -58,6 +59,9 @@ class Interface:
     """What packets leaving the node meet."""
     condition_down: LinkCondition | None = None
     """What packets arriving at the node meet."""
+    engine_up: LinkEngine | None = None
+    """What makes `condition_up`; None for what the lab says."""
+    engine_down: LinkEngine | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,8 @@ class Router:
     """Bytes, of the uplink and of the LAN; None for the kernel's 1500."""
     downlink: LinkCondition | None = None
     """What packets from the router to each host of its LAN meet."""
+    downlink_engine: LinkEngine | None = None
+    """What makes `downlink`; None for what the lab says."""
 
     @property
     def upstream(self) -> str:
@@ -146,6 +152,12 @@ class Topology:
     ipv6_dad: bool = False
     """Whether nodes run duplicate address detection (RFC 4862 5.4), which takes about 1 s."""
     ipv6_provisioning: Ipv6Provisioning = Ipv6Provisioning.STATIC
+    link_engine: LinkEngine = LinkEngine.AUTO
+    """What makes link conditions that do not say otherwise."""
+    seed: int = field(default=0, compare=False)
+    """Where the random choices of links begin: of a run, not of the network."""
+    link_features: tuple[str, ...] | None = field(default=None, compare=False)
+    """What the host can do with links, in the words of `links.choice`; None while that is not known."""
     routers: Mapping[str, Router] = field(default_factory=lambda: MappingProxyType({}))
     devices: Mapping[str, Device] = field(default_factory=lambda: MappingProxyType({}))
     regions: Mapping[str, Region] = field(default_factory=lambda: MappingProxyType({}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from patchbay.rules import text
@@ -12,7 +12,8 @@ from patchbay.rules.model import Table
 from patchbay.topology.diff import all_facts, steps
 from patchbay.topology.facts import Facts
 from patchbay.topology.model import Address, Topology
-from patchbay.topology.steps import MAIN_TABLE, Cable, Neighbour, Route, Rule
+from patchbay.topology.steps import MAIN_TABLE, Cable, Link, Neighbour, Route, Rule
+from patchbay.values import LinkCondition
 
 __all__ = ["BridgePlan", "NodePlan", "Plan", "node_plan", "plan", "steps"]
 
@@ -38,6 +39,7 @@ class NodePlan:
         cables: those with an end on this node.
         down: interfaces that are not up.
         addresses: pairs of an interface and an address.
+        links: pairs of an interface and what packets meet that leave by it.
     """
 
     name: str
@@ -46,6 +48,7 @@ class NodePlan:
     cables: tuple[Cable, ...]
     down: tuple[str, ...]
     addresses: tuple[tuple[str, Address], ...]
+    links: tuple[tuple[str, Link], ...]
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...]
     neighbours: tuple[Neighbour, ...]
@@ -70,6 +73,10 @@ class NodePlan:
                     f"  {cable.peer_interface} mtu {cable.peer_mtu}"
                     f" -> {cable.interface} of {cable.node}"
                 )
+        lines += [
+            f"  link {name} {condition_text(link.spec.condition)} by {link.choice}"
+            for name, link in self.links
+        ]
         lines += [f"  {_route_text(route)}" for route in self.routes]
         lines += [f"  {_rule_text(rule)}" for rule in self.rules]
         lines += [f"  {line}" for line in text.ruleset(self.tables).splitlines()]
@@ -122,6 +129,7 @@ class _NodePlans:
         self._addresses = _by_node(
             (node, (name, address)) for node, name, address in facts.addresses
         )
+        self._links = _by_node((node, (name, link)) for (node, name), link in facts.links.items())
         self._routes = _by_node((key[0], route) for key, route in facts.routes.items())
         self._rules = _by_node(facts.rules)
         self._neighbours = _by_node(
@@ -136,6 +144,7 @@ class _NodePlans:
             cables=tuple(self._cables[name]),
             down=tuple(self._down[name]),
             addresses=tuple(self._addresses[name]),
+            links=tuple(self._links[name]),
             routes=tuple(self._routes[name]),
             rules=tuple(self._rules[name]),
             neighbours=tuple(self._neighbours[name]),
@@ -148,6 +157,16 @@ def _by_node(pairs: Iterable[tuple[str, _T]]) -> defaultdict[str, list[_T]]:
     for node, value in pairs:
         sorted_out[node].append(value)
     return sorted_out
+
+
+def condition_text(condition: LinkCondition) -> str:
+    """The fields of a condition that are not as they are by default."""
+    default = LinkCondition()
+    return " ".join(
+        f"{each.name}={value}"
+        for each in fields(condition)
+        if (value := getattr(condition, each.name)) != getattr(default, each.name)
+    )
 
 
 def _route_text(route: Route) -> str:

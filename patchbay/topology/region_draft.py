@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from patchbay.errors import Problems, nearest
 from patchbay.topology import available
 from patchbay.topology.graph import region_of
-from patchbay.topology.model import Region, Trunk
+from patchbay.topology.model import Region, Topology, Trunk
 from patchbay.topology.requests import RegionRequest, RouterRequest, TrunkRequest, lan_asked_for
 from patchbay.values import IpSupport, RegionLink
 
@@ -51,7 +51,7 @@ def add_trunk(draft: Draft, request: TrunkRequest) -> None:
         draft.problems.add(place, "they are linked already")
     if request.number in {trunk.number for trunk in draft.trunks}:
         draft.problems.add(f"{place}, number", f"{request.number} is that of another link")
-    check_links(draft.problems, place, request.link, request.back)
+    check_links(draft.base, draft.problems, place, request.link, request.back)
     if len(draft.problems) == before and draft.failed.isdisjoint(request.ends):
         trunk = Trunk(
             number=draft.ledger.trunk() if request.number is None else request.number,
@@ -86,11 +86,13 @@ def upstream_of(draft: Draft, request: RouterRequest, place: str) -> str:
     return lan_asked_for(request)
 
 
-def check_links(problems: Problems, place: str, link: RegionLink, back: RegionLink) -> None:
+def check_links(
+    topology: Topology, problems: Problems, place: str, link: RegionLink, back: RegionLink
+) -> None:
     """Add a problem unless what packets are to meet on a link between regions can be had."""
-    available.check_condition(link.condition, problems, place)
+    available.check_condition(topology, link.condition, problems, place)
     if back != link:
-        available.check_condition(back.condition, problems, f"{place}, back")
+        available.check_condition(topology, back.condition, problems, f"{place}, back")
 
 
 def trunk_place(one: str, other: str) -> str:

@@ -22,9 +22,11 @@ from patchbay.topology.joints import (
     joints_of,
     trunk_joints,
 )
+from patchbay.topology.links import make_link
 from patchbay.topology.model import IX, Interface, Region, Router, Topology
 from patchbay.topology.steps import MAIN_TABLE, Neighbour, Network, Route, Rule
 from patchbay.topology.ways import Ways, find_ways
+from patchbay.values import MTU_DEFAULT
 
 REGIONS_TABLE = 500
 """The IX's routes to regions: for packets from anywhere but regions."""
@@ -44,7 +46,13 @@ def regions_facts(facts: Facts, topology: Topology) -> None:
             route = Route(destination=network, interface=near.interface, via=near.hop)
             facts.routes[region.name, route.table, network] = route
     for trunk in topology.trunks:
-        _join(facts, trunk.number, *trunk_joints(trunk))
+        near, far = trunk_joints(trunk)
+        _join(facts, trunk.number, near, far)
+        for end, met in ((near, trunk.link), (far, trunk.back)):
+            name = f"{end.node}/{end.peer}/up"
+            link = make_link(topology, name, met.condition, None, MTU_DEFAULT)
+            if link is not None:
+                facts.links[end.node, end.interface] = link
     if topology.regions:
         for interface in (IX, "lo"):
             _sort(facts, IX, interface, REGIONS_TABLE)

@@ -15,6 +15,7 @@ from patchbay.values import (
     IfaceConfig,
     IpSupport,
     LinkCondition,
+    LinkEngine,
     Named,
     Nat,
     NatConfig,
@@ -45,6 +46,7 @@ class RouterRequest:
     firewall: Firewall | FirewallConfig | None = None
     block_icmp_frag_needed: bool = False
     downlink: LinkCondition | None = None
+    downlink_engine: LinkEngine | None = None
     downstream: IPv4Network | None = None
     downstream6: IPv6Network | None = None
     mtu: int | None = None

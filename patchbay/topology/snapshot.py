@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
+from patchbay.links.choice import EngineChoice
+from patchbay.links.spec import LinkSpec
+from patchbay.topology.available import choice_of
 from patchbay.topology.graph import find_node, lan_of, networks_of, plugged_in
 from patchbay.topology.joints import joints_of
 from patchbay.topology.macs import bridge_mac, link_local
 from patchbay.topology.model import IX, Address, Interface, Router, Topology
-from patchbay.values import MTU_DEFAULT, LinkCondition
+from patchbay.values import MTU_DEFAULT, LinkCondition, LinkEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,10 @@ class InterfaceSnapshot:
         ll6: its link-local address; None without IPv6.
         gateway: the first hop's IPv4 address.
         gateway6: the first hop's IPv6 address.
+        condition_up: what packets meet that leave the node.
+        condition_down: what packets meet that arrive at it.
+        engine_up: what makes `condition_up`; None for a clean link.
+        engine_down: the same of `condition_down`.
     """
 
     name: str
@@ -38,6 +45,8 @@ class InterfaceSnapshot:
     up: bool = True
     condition_up: LinkCondition | None = None
     condition_down: LinkCondition | None = None
+    engine_up: EngineChoice | None = None
+    engine_down: EngineChoice | None = None
 
 
 def interface_snapshots(topology: Topology, name: str) -> tuple[InterfaceSnapshot, ...]:
@@ -49,8 +58,21 @@ def interface_snapshots(topology: Topology, name: str) -> tuple[InterfaceSnapsho
         return (_bridge(topology, name), *_joints(topology, name))
     node = find_node(topology, name)
     if isinstance(node, Router):
-        return (_plugged(topology, node.uplink, node.mtu), _bridge(topology, name))
+        bridge = replace(
+            _bridge(topology, name),
+            condition_up=node.downlink,
+            engine_up=_engine(topology, node.downlink, node.downlink_engine),
+        )
+        return (_plugged(topology, node.uplink, node.mtu), bridge)
     return tuple(_plugged(topology, each, node.mtu) for each in node.interfaces)
+
+
+def interface_engines(topology: Topology, node: str, name: str) -> dict[str, EngineChoice | None]:
+    """Return what makes the conditions of an interface, by direction."""
+    for each in interface_snapshots(topology, node):
+        if each.name == name:
+            return {"up": each.engine_up, "down": each.engine_down}
+    raise KeyError(name)
 
 
 def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> InterfaceSnapshot:
@@ -70,7 +92,17 @@ def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> Inter
         up=interface.up,
         condition_up=interface.condition_up,
         condition_down=interface.condition_down,
+        engine_up=_engine(topology, interface.condition_up, interface.engine_up),
+        engine_down=_engine(topology, interface.condition_down, interface.engine_down),
     )
+
+
+def _engine(
+    topology: Topology, condition: LinkCondition | None, engine: LinkEngine | None
+) -> EngineChoice | None:
+    if condition is None or condition.perfect:
+        return None
+    return choice_of(topology, LinkSpec("", 0, condition), engine)
 
 
 def _bridge(topology: Topology, name: str) -> InterfaceSnapshot:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from patchbay.links.choice import EngineChoice
+from patchbay.links.spec import LinkSpec
 from patchbay.rules.model import Table
 from patchbay.topology.model import Address
 
@@ -74,6 +76,16 @@ class Cable:
     """The bridge at the peer that the peer's end is a port of; None for an end of its own."""
     node_bridge: str | None = None
     """The bridge at the node that the node's end is a port of, and up: a cable between bridges."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What packets meet that leave by an interface."""
+
+    spec: LinkSpec
+    choice: EngineChoice
+    mtu: int
+    """Bytes that the interface takes."""
 
 
 class Step:
@@ -170,6 +182,22 @@ class SetLink(Step):
 
     def inverse(self) -> Step:
         return replace(self, mtu=self.old_mtu, up=self.old_up, old_mtu=self.mtu, old_up=self.up)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCondition(Step):
+    """Have packets that leave by an interface meet something else; None for nothing.
+
+    What is on its way arrives, and nothing overtakes it.
+    """
+
+    node: str
+    interface: str
+    link: Link | None
+    old: Link | None = None
+
+    def inverse(self) -> Step:
+        return replace(self, link=self.old, old=self.link)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

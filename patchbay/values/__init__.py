@@ -6,6 +6,7 @@ Wherever one of them is asked for, its lower-case name does as well: `"home"`, `
 """
 
 from patchbay.values.delay import DelayTable, JitterDistribution, Slots
+from patchbay.values.engine import LinkEngine
 from patchbay.values.firewall import Firewall, FirewallConfig, parse_firewall
 from patchbay.values.firewall_rule import (
     FirewallAction,
@@ -59,6 +60,7 @@ __all__ = [
     "Ipv6Provisioning",
     "JitterDistribution",
     "LinkCondition",
+    "LinkEngine",
     "Named",
     "Nat",
     "NatConfig",

@@ -38,9 +38,7 @@ class NamedEnum(Enum):
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
         if isinstance(value, str):
-            for member in cls:
-                if member.value == canonical(value):
-                    return member
+            return cls.__members__.get(canonical(value).upper())
         return None
 
     def __str__(self) -> str:
@@ -76,7 +74,7 @@ def parse(kind: type[_T], value: object, place: str = "") -> _T:
 def _parse_name(kind: type[_T], value: object, place: str) -> _T:
     known: Mapping[str, _T]
     if issubclass(kind, Enum):
-        known = {str(member.value): member for member in kind}
+        known = {name.lower(): member for name, member in kind.__members__.items()}
     else:
         known = kind.PRESETS  # type: ignore[attr-defined]
     if not isinstance(value, str):

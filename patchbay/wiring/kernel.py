@@ -13,10 +13,12 @@ from patchbay.rules.encode import emptied, replacement
 from patchbay.rules.model import Table
 from patchbay.topology import steps
 from patchbay.topology.steps import AddCable, AddNode, Cable, Route, Step
-from patchbay.wiring import cables, messages, readers, sysctl
+from patchbay.wiring import cables, chains, kernel_links, messages, readers, sysctl
+from patchbay.wiring.chains import Discipline
 from patchbay.wiring.connection import NETLINK_NETFILTER, NETLINK_ROUTE, Connection
 from patchbay.wiring.conntrack import ConntrackEntry, conntrack, flush_conntrack
 from patchbay.wiring.errors import WiringError
+from patchbay.wiring.kernel_links import KernelLinks
 from patchbay.wiring.namespace import Namespace, Whereabouts
 from patchbay.wiring.netlink import Message
 from patchbay.wiring.readers import InterfaceAddress, KernelNeighbour, KernelRoute, KernelRule, Link
@@ -54,6 +56,8 @@ class Kernel:
         self._nodes: dict[str, Namespace] = {}
         self._first_values: dict[str, str | None] = {}
         self._far_ends: dict[tuple[str, str], tuple[str, str]] = {}
+        self._links = KernelLinks(self._nodes.get)
+        self._knows_features = False
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +74,35 @@ class Kernel:
     def nodes(self) -> Collection[str]:
         """The names of the nodes that have a namespace."""
         return self._nodes.keys()
+
+    @property
+    def link_features(self) -> frozenset[str]:
+        """What this kernel can do with links, in the words of `patchbay.links.choice`."""
+        if not self._knows_features:
+            namespace = Namespace(self._whereabouts.enter_new(), self._whereabouts.enter)
+            try:
+                self._links.features = kernel_links.features(namespace.route)
+            finally:
+                self._whereabouts.leave(namespace.descriptor)
+                namespace.close()
+            self._knows_features = True
+        return self._links.features
+
+    def tidy_links(self) -> float | None:
+        """Make plain links of those that are clean again and quiet.
+
+        Returns:
+            Seconds until the next look; None if there is nothing to look after.
+        """
+        try:
+            return self._links.tidy()
+        finally:
+            self._whereabouts.go_home()
+
+    def disciplines(self, node: str, interface: str) -> tuple[Discipline, ...]:
+        """The queueing disciplines of an interface, the first one first."""
+        connection = self.connection(node)
+        return chains.disciplines(connection, self._node(node).index(interface))
 
     def adopt(self, node: str, descriptor: int) -> None:
         """Take a namespace made elsewhere as a node's; the descriptor stays the caller's.
@@ -239,6 +272,10 @@ class Kernel:
                 cables.move_cable(source, target, before, after)
                 self._note_far_end(after)
                 self._settle(after.node, after.interface)
+            case steps.SetCondition(node=node, interface=name, link=link, old=old):
+                # the host's features are known before anything leans on them
+                _ = self.link_features
+                self._links.set(node, name, link, old)
             case steps.SetTables(node=node, tables=tables, old=old):
                 connection = self._node(node).connection(NETLINK_NETFILTER)
                 connection.transact(replacement(old, tables))

@@ -14,7 +14,7 @@ from support import (
     refused,
 )
 
-from patchbay import ConfigError, NodeGone
+from patchbay import ConfigError, LinkCondition, NodeGone
 
 
 @pytest.fixture
@@ -578,19 +578,20 @@ def test_udp_goes_on_after_a_handoff_and_the_server_sees_the_new_address(net):
         assert reflector.observe(laptop, source_port=6000).ip == laptop.ip
 
 
-def test_the_condition_lan_can_be_set_and_others_are_not_available_yet(net):
+def test_conditions_are_kept_when_an_interface_is_replugged(net):
     eth0 = net.device("laptop").iface("eth0")
     eth0.set_condition("lan")
     assert eth0.condition() is not None
     eth0.set_condition(None, "down")
     assert eth0.condition("down") is None
+    slow = LinkCondition(rate_kbit=5000)
+    eth0.set_condition(slow, "down")
     eth0.replug("dc")
     assert eth0.condition("up") is not None
+    assert eth0.condition("down") == slow
     before = net.topology()
-    with pytest.raises(ConfigError, match="not available yet"):
-        eth0.set_condition("wifi")
-    with pytest.raises(ConfigError, match="not available yet"):
-        net.router("home").set_downlink_condition("wifi")
+    with pytest.raises(ConfigError, match="give a latency_ms"):
+        eth0.set_condition(LinkCondition(reorder_pct=1))
     assert net.topology() == before
 
 

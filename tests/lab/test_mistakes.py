@@ -28,9 +28,15 @@ MISTAKES = [
     (lambda lab: lab.add_router("r", ip_support="ipv4"), ["ip_support", "v4_only"]),
     (lambda lab: lab.add_router("r", firewall="block"), ["firewall", "block_inbound"]),
     (lambda lab: lab.add_router("r", region="eu"), ["region", "there is no region 'eu'"]),
-    (lambda lab: lab.add_router("r", downlink="wifi"), ["downlink", "not available yet"]),
+    (
+        lambda lab: lab.add_router("r", downlink=LinkCondition(reorder_pct=1)),
+        ["downlink", "give a latency_ms"],
+    ),
     (lambda lab: lab.add_device("x", "dc", condition="wfi"), ["condition", "did you mean 'wifi'"]),
-    (lambda lab: lab.add_device("x", "dc", condition="wifi"), ["eth0", "not available yet"]),
+    (
+        lambda lab: lab.add_device("x", "dc", condition=LinkCondition(reorder_pct=1)),
+        ["eth0", "give a latency_ms"],
+    ),
     (lambda lab: LinkCondition(loss_pct=150), ["loss_pct", "150"]),
     (lambda lab: LinkCondition(latency_ms=-1), ["latency_ms", "-1"]),
     (lambda lab: NatTimeouts(udp=0), ["udp", "0"]),

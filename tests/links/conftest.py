@@ -5,4 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "packets"))
+for _room in ("packets", "kernel"):
+    sys.path.append(str(Path(__file__).parent / _room))

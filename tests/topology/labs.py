@@ -13,7 +13,7 @@ from patchbay.topology.requests import (
     router_request,
     trunk_request,
 )
-from patchbay.values import Firewall, IfaceConfig, Nat, RegionLink
+from patchbay.values import Firewall, IfaceConfig, LinkCondition, Nat, RegionLink
 
 
 def lab(*requests, **options):
@@ -144,6 +144,16 @@ def _mtu(t, a, b, c):
     return edit.set_mtu(t, *_any_interface(t, a), (None, 1300, 9000, 600)[b % 4])
 
 
+def _condition(t, a, b, c):
+    condition = (None, LinkCondition.WIFI, LinkCondition(rate_kbit=1000), LinkCondition.LAN)[b % 4]
+    direction = ("up", "down", "both")[c % 3]
+    return edit.set_condition(t, *_any_interface(t, a), condition, direction)
+
+
+def _downlink(t, a, b, c):
+    return edit.set_downlink(t, _pick(t.routers, a), (None, LinkCondition.WIFI)[b % 2])
+
+
 def _default(t, a, b, c):
     d = t.devices[_pick(t.devices, a)]
     return edit.set_default_route(t, d.name, _pick([i.name for i in d.interfaces], b))
@@ -198,6 +208,7 @@ _EDITS = (
     _router, _router, _router, _device, _device, _device, _remove, _add_iface, _remove_iface,
     _replug, _replug, _renew, _add_ip, _up, _mtu, _default, _nat, _firewall,
     *_OF_REGIONS,
+    _condition, _downlink,
 )  # fmt: skip
 region_edits = st.lists(random_edit(_OF_REGIONS), min_size=1, max_size=20)
 edits = st.lists(random_edit(), min_size=1, max_size=20)

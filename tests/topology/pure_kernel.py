@@ -34,6 +34,7 @@ class Kernel:
         self.rules = set()
         self.neighbours = {}
         self.tables = {}
+        self.conditions = {}
 
     def state(self):
         links = {
@@ -41,7 +42,10 @@ class Kernel:
         }
         # What a node does not state is what every namespace begins with.
         nodes = {node: {**UNSTATED, **sysctls} for node, sysctls in self.nodes.items()}
-        return (nodes, links, self.addresses, self.routes, self.rules, self.neighbours, self.tables)
+        return (
+            nodes, links, self.addresses, self.routes, self.rules, self.neighbours, self.tables,
+            self.conditions,
+        )  # fmt: skip
 
     def apply(self, steps):
         for step in steps:
@@ -91,6 +95,7 @@ class Kernel:
         )
         need(self.links[own]["peer"] == old, "not plugged in there", step)
         need((a.mtu, a.peer_mtu, a.mac, a.peer_mac) == (b.mtu, b.peer_mtu, b.mac, b.peer_mac))
+        need(old not in self.conditions, "packets meet something on it still", step)
         link = self.links.pop(old)
         need(new not in self.links, "name exists", step)
         need((a.peer_node, a.bridge) in self.links, "no such bridge", step)
@@ -176,6 +181,14 @@ class Kernel:
         if not step.tables:
             del self.tables[step.node]
 
+    def set_condition(self, step):
+        key = (step.node, step.interface)
+        need(key in self.links, "no such interface", step)
+        need(self.conditions.get(key) == step.old, "another condition", step)
+        self.conditions.pop(key, None)
+        if step.link is not None:
+            self.conditions[key] = step.link
+
     def set_sysctl(self, step):
         sysctls = self.nodes[step.node]
         need(sysctls.get(step.key, step.old) == step.old, "another value", step)
@@ -196,6 +209,8 @@ class Kernel:
 
     def _delete(self, node, name):
         link = self.links.pop((node, name))
+        self.conditions.pop((node, name), None)
+        self.conditions.pop(link["peer"], None)
         self._flush(node, name)
         self.addresses = {key for key in self.addresses if key[:2] != (node, name)}
         if link["peer"] is not None:

@@ -1,5 +1,6 @@
 """Edits: what each changes, and how it says no."""
 
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network, ip_address, ip_interface
 
 import pytest
@@ -11,7 +12,15 @@ from patchbay.topology.macs import interface_mac, link_local
 from patchbay.topology.model import IX
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.requests import DeviceRequest, RouterRequest
-from patchbay.values import Firewall, IfaceConfig, LinkCondition, Nat, NatConfig, NatV6Mode
+from patchbay.values import (
+    Firewall,
+    IfaceConfig,
+    LinkCondition,
+    LinkEngine,
+    Nat,
+    NatConfig,
+    NatV6Mode,
+)
 
 
 def refusal(function, *args, **kwargs):
@@ -167,7 +176,7 @@ def test_an_address_that_a_later_request_chooses_is_not_given_to_an_earlier_one(
         ({"address6": "fd00::1"}, "no IPv6 subnet"),
         ({"mac": "02:00:00:00:00:02"}, "is that of node 'a'"),
         ({"mac": "0e:00:00:00:00:02"}, "begins as those of the lab's bridges do"),
-        ({"condition": "wifi"}, "not available yet"),
+        ({"condition": LinkCondition(reorder_pct=1)}, "give a latency_ms"),
     ],
 )
 def test_a_choice_that_cannot_be_had_is_told(config, what):
@@ -235,7 +244,6 @@ def test_routers_and_devices_share_one_name_space():
     "request_",
     [
         lambda: router("r", nat_v6="nptv6"),
-        lambda: router("r", downlink="wifi"),
         lambda: router("r", preset="isp_v6"),
     ],
 )
@@ -350,9 +358,26 @@ def test_conditions_are_kept_by_direction():
     assert "no direction" in refusal(
         edit.set_condition, t, "laptop", "eth0", LinkCondition.LAN, "sideways"
     )
-    assert "not available yet" in refusal(
-        edit.set_condition, t, "laptop", "eth0", LinkCondition.WIFI
+    t = edit.set_condition(t, "laptop", "eth0", LinkCondition.WIFI, "down", LinkEngine.KERNEL)
+    assert iface(t, "laptop").condition_up == LinkCondition.LAN
+    assert iface(t, "laptop").engine_down is LinkEngine.KERNEL
+    t = edit.set_condition(t, "home", "lan", LinkCondition.WIFI, "up")
+    assert t.routers["home"].downlink == LinkCondition.WIFI
+    assert "has the direction 'up' only" in refusal(
+        edit.set_condition, t, "home", "lan", LinkCondition.WIFI
     )
+
+
+def test_a_condition_that_the_host_cannot_make_is_refused():
+    t = replace(usual(), link_features=("tbf",))
+    edit.set_condition(t, "laptop", "eth0", LinkCondition(rate_kbit=1000))
+    for change in (
+        lambda: edit.set_condition(t, "laptop", "eth0", LinkCondition.WIFI),
+        lambda: edit.set_downlink(t, "home", LinkCondition.WIFI),
+        lambda: edit.add_device(t, device("d", "home", condition="wifi")),
+        lambda: edit.add_router(t, router("r", downlink="wifi")),
+    ):
+        assert "this kernel has no netem (for latency_ms); `patchbay guest" in refusal(change)
 
 
 def test_unknown_nodes_and_interfaces_are_told_with_the_nearest():

@@ -16,7 +16,7 @@ from patchbay.topology.macs import interface_mac
 from patchbay.topology.model import Address, Interface, Topology
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest, lan_asked_for
 from patchbay.topology.subnets import LAB
-from patchbay.values import Ipv6Provisioning, LinkCondition, check_mtu
+from patchbay.values import Ipv6Provisioning, LinkCondition, LinkEngine, check_mtu
 
 Place = tuple[str, str]
 """An interface in a lab: the name of its node and its own."""
@@ -36,6 +36,8 @@ class Details:
     up: bool | None = None
     condition_up: LinkCondition | None = None
     condition_down: LinkCondition | None = None
+    engine_up: LinkEngine | None = None
+    engine_down: LinkEngine | None = None
 
     def apply(self, interface: Interface) -> Interface:
         """Return the interface with these details; its hardware address follows its cable."""
@@ -54,6 +56,7 @@ class Description:
         name: the lab's name; None if the file leaves it open.
         ipv6_dad: whether nodes run duplicate address detection.
         ipv6_provisioning: how hosts get their IPv6 addresses.
+        link_engine: what makes link conditions that do not say it themselves.
         requests: nodes and links, in the order written.
         details: by node and interface.
         names: lab-wide entries of the hosts file: name, address.
@@ -63,6 +66,7 @@ class Description:
     name: str | None = None
     ipv6_dad: bool = False
     ipv6_provisioning: Ipv6Provisioning = Ipv6Provisioning.STATIC
+    link_engine: LinkEngine = LinkEngine.AUTO
     requests: tuple[Request, ...] = ()
     details: Mapping[Place, Details] = field(default_factory=lambda: MappingProxyType({}))
     names: tuple[tuple[str, str], ...] = ()
@@ -81,6 +85,7 @@ class Description:
                 name=default_name if self.name is None else self.name,
                 ipv6_dad=self.ipv6_dad,
                 ipv6_provisioning=self.ipv6_provisioning,
+                link_engine=self.link_engine,
                 names=self.names,
                 node_names=self.node_names,
             )
@@ -181,7 +186,7 @@ def _check(topology: Topology, details: Mapping[Place, Details]) -> None:
         if (owner, interface.name) in details:
             _check_subnets(topology, interface, problems, place)
             for condition in (interface.condition_up, interface.condition_down):
-                check_condition(condition, problems, f"{place}, condition")
+                check_condition(topology, condition, problems, f"{place}, condition")
             if interface.mtu is not None:
                 check_mtu(interface.mtu, problems, f"{place}, mtu", v6=bool(interface.address6))
     changed = {owner for owner, _ in details} & topology.routers.keys()

@@ -26,6 +26,7 @@ from patchbay.values import (
     IpSupport,
     Ipv6Provisioning,
     LinkCondition,
+    LinkEngine,
     Nat,
     NatConfig,
     NatTimeouts,
@@ -152,6 +153,8 @@ def _lab(topology: Topology) -> Mapping[str, Value]:
         found["ipv6-dad"] = True
     if topology.ipv6_provisioning is not Ipv6Provisioning.STATIC:
         found["ipv6-provisioning"] = kebab(topology.ipv6_provisioning)
+    if topology.link_engine is not LinkEngine.AUTO:
+        found["link-engine"] = kebab(topology.link_engine)
     return found
 
 
@@ -174,6 +177,8 @@ def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, V
         found["block-icmp-frag-needed"] = True
     if router.downlink is not None:
         found["downlink"] = _condition(router.downlink)
+    if router.downlink_engine is not None:
+        found["downlink-engine"] = kebab(router.downlink_engine)
     if subnets and router.downstream is not None:
         found["downstream"] = str(router.downstream)
     if subnets and router.downstream6 is not None:
@@ -216,6 +221,10 @@ def _interface(owner: str, interface: Interface, chosen: _Chosen) -> dict[str, V
             found["condition-up"] = _condition(up)
         if down is not None:
             found["condition-down"] = _condition(down)
+    if interface.engine_up is not None:
+        found["engine-up"] = kebab(interface.engine_up)
+    if interface.engine_down is not None:
+        found["engine-down"] = kebab(interface.engine_down)
     if interface.lan in chosen.addresses:
         if interface.address is not None:
             found["address"] = str(interface.address)

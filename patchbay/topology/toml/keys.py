@@ -6,7 +6,7 @@ from enum import Enum
 from itertools import islice, product
 
 TABLES = ("lab", "region", "region_link", "router", "device", "dns")
-LAB_KEYS = ("name", "ipv6_dad", "ipv6_provisioning")
+LAB_KEYS = ("name", "ipv6_dad", "ipv6_provisioning", "link_engine")
 ROUTER_KEYS = [
     "name",
     "preset",
@@ -18,6 +18,7 @@ ROUTER_KEYS = [
     "firewall",
     "block_icmp_frag_needed",
     "downlink",
+    "downlink_engine",
     "downstream",
     "downstream6",
     "mtu",
@@ -28,6 +29,8 @@ INTERFACE_KEYS = [
     "condition",
     "condition_up",
     "condition_down",
+    "engine_up",
+    "engine_down",
     "address",
     "address6",
     "addresses",

@@ -27,7 +27,7 @@ from patchbay.topology.toml.keys import (
 from patchbay.topology.toml.lines import Path, find_lines
 from patchbay.topology.toml.regions import read_link, read_region
 from patchbay.topology.toml.tables import File, Table
-from patchbay.values import IfaceConfig, Ipv6Provisioning
+from patchbay.values import IfaceConfig, Ipv6Provisioning, LinkEngine
 
 
 def load(text: str, *, source: str = "<toml>") -> Description:
@@ -72,6 +72,7 @@ def load(text: str, *, source: str = "<toml>") -> Description:
         ipv6_dad=bool(lab.get("ipv6_dad", bool)),
         ipv6_provisioning=lab.parsed("ipv6_provisioning", values.provisioning)
         or Ipv6Provisioning.STATIC,
+        link_engine=lab.parsed("link_engine", values.engine) or LinkEngine.AUTO,
         requests=tuple(reading.in_written_order()),
         details=MappingProxyType(reading.details),
         names=tuple(reading.names),
@@ -150,6 +151,7 @@ class _Reading:
             firewall=table.parsed("firewall", values.firewall),
             block_icmp_frag_needed=bool(table.get("block_icmp_frag_needed", bool)),
             downlink=table.parsed("downlink", values.condition),
+            downlink_engine=table.parsed("downlink_engine", values.engine),
             downstream=table.parsed("downstream", values.network),
             downstream6=table.parsed("downstream6", values.network6),
             mtu=table.get("mtu", int),
@@ -243,6 +245,8 @@ class _Reading:
             extra=table.parsed("addresses", _addresses),
             condition_up=table.parsed("condition_up", values.condition) or both,
             condition_down=table.parsed("condition_down", values.condition) or both,
+            engine_up=table.parsed("engine_up", values.engine),
+            engine_down=table.parsed("engine_down", values.engine),
         )
         if not of_uplink:
             return details

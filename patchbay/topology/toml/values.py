@@ -22,6 +22,7 @@ from patchbay.values import (
     Ipv6Provisioning,
     JitterDistribution,
     LinkCondition,
+    LinkEngine,
     Nat,
     NatConfig,
     NatFiltering,
@@ -86,6 +87,11 @@ def ip_support(value: object) -> IpSupport:
 def provisioning(value: object) -> Ipv6Provisioning:
     """Read how hosts get their IPv6 addresses."""
     return _named(Ipv6Provisioning, value)
+
+
+def engine(value: object) -> LinkEngine:
+    """Read what makes a link condition."""
+    return _named(LinkEngine, value)
 
 
 def network(value: object) -> IPv4Network:

@@ -1,0 +1,116 @@
+"""Which engine makes a link condition come about, and why: pure, from what a host can do.
+
+A host's features are words: the kernel's queueing disciplines that were tried and worked, and
+`USER_SPACE`, where packets can be passed on by a process. What no kernel does has a word as well,
+which is never among the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from patchbay.errors import ConfigError, Problem
+from patchbay.links.spec import LinkSpec
+from patchbay.values import LinkCondition, LinkEngine, QueueDiscipline
+
+USER_SPACE = "user space"
+
+DISCIPLINES = ("tbf", "netem", "pfifo", "bfifo", "codel", "fq_codel")
+"""Queueing disciplines that conditions are made of, by the kernel's names."""
+
+NETEM_SEED = "netem with a seed"
+"""Netem that draws its random numbers from a seed (Linux 6.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What makes a link condition, and why.
+
+    Attributes:
+        engine: the kernel, or a process of the lab.
+        reason: why that one, in a few words.
+    """
+
+    engine: LinkEngine
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.engine}: {self.reason}"
+
+
+_OF_NETEM = (
+    "latency_ms",
+    "jitter_ms",
+    "loss_pct",
+    "reorder_pct",
+    "duplicate_pct",
+    "corrupt_pct",
+    "loss_model",
+    "slots",
+)
+
+
+def requirements(spec: LinkSpec) -> dict[str, str]:
+    """What the kernel must be able to do for a link, and the field that each is needed for."""
+    found: dict[str, str] = {}
+    if spec.flows:
+        found["conditions of flows"] = "flows"
+    for feature, field in _of_condition(spec.condition):
+        found.setdefault(feature, field)
+    return found
+
+
+def _of_condition(condition: LinkCondition) -> list[tuple[str, str]]:
+    if condition.perfect:
+        return []
+    found = [("tbf", "any condition")]
+    found += [("netem", field) for field in _OF_NETEM if getattr(condition, field)]
+    if condition.corrupt_valid_checksum and condition.corrupt_pct:
+        found.append(("corruption with right checksums", "corrupt_valid_checksum"))
+    if condition.mtu is not None:
+        found.append(("loss of long packets", "mtu"))
+    if condition.rate_kbit is not None:
+        if condition.queue_discipline is not QueueDiscipline.DROP_TAIL:
+            found.append((str(condition.queue_discipline), "queue_discipline"))
+        if condition.queue_pkts is not None:
+            found.append(("pfifo", "queue_pkts"))
+    return found
+
+
+def choose(asked: LinkEngine, spec: LinkSpec, features: AbstractSet[str]) -> EngineChoice:
+    """Choose the engine of a link.
+
+    Raises:
+        ConfigError: none that may be chosen can do it; it says what is missing, and what helps.
+    """
+    lacking = {
+        feature: field for feature, field in requirements(spec).items() if feature not in features
+    }
+    if asked is LinkEngine.USER:
+        if USER_SPACE in features:
+            return EngineChoice(LinkEngine.USER, "asked for")
+        raise _impossible(f"it cannot be done by a process here; {_IN_GUEST}")
+    if not lacking:
+        why = "asked for" if asked is LinkEngine.KERNEL else "it can do all of it"
+        return EngineChoice(LinkEngine.KERNEL, why)
+    missing = ", ".join(f"{feature} (for {field})" for feature, field in lacking.items())
+    if asked is LinkEngine.AUTO and USER_SPACE in features:
+        return EngineChoice(LinkEngine.USER, f"the kernel has no {missing}")
+    helps = _IN_GUEST if lacking.keys() <= {*DISCIPLINES} else _BY_USER
+    raise _impossible(f"this kernel has no {missing}; {helps}")
+
+
+_IN_GUEST = "`patchbay guest -- COMMAND` runs it in a kernel that has everything"
+_BY_USER = "no kernel does that"
+
+
+def _impossible(message: str) -> ConfigError:
+    return ConfigError(Problem("", message))
+
+
+def meaningless(condition: LinkCondition) -> str | None:
+    """Why a condition cannot come about with any engine; None if it can."""
+    if condition.reorder_pct and not condition.latency_ms:
+        return "packets can only overtake others that take time: give a latency_ms"
+    return None
