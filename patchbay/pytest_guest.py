@@ -106,8 +106,10 @@ def written_directories(config: pytest.Config) -> list[Path]:
     found = [config.rootpath, here, temporary]
     files = [
         *(config.getoption(name, None) for name in ("xmlpath", "log_file", "report_log")),
-        *(config.getini("cache_dir"), os.environ.get("COVERAGE_FILE")),
+        os.environ.get("COVERAGE_FILE"),
     ]
+    if config.pluginmanager.has_plugin("cacheprovider"):
+        files.append(config.getini("cache_dir"))
     found += [(here / each).parent for each in files if each]
     usable = sorted({each.resolve() for each in found if each.is_dir()} - {Path("/")})
     return [each for each in usable if not any(above in usable for above in each.parents)]

@@ -161,6 +161,8 @@ def _serve_udp(server: socket.socket) -> None:
             _, arrival, _, address = server.recvmsg(1 << 16, room)
         except OSError:
             return  # it was closed
+        if not address:
+            return  # it was shut down
         with contextlib.suppress(OSError):  # a client that is unreachable by now
             # from the address and by the interface that it was asked on
             server.sendmsg([_answer(address)], arrival, 0, address)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from patchbay import HostNotCapable, clock
+from patchbay.guest import best_kernel
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 PATIENCE = 120
@@ -99,6 +102,26 @@ def test_soak_stays_flat() -> None:
     table = [line.split() for line in run("examples/soak.py", "6").splitlines()[1:]]
     assert table[-1][0] == "6"
     assert {(files, threads) for _, files, threads, _ in table[1:]} == {tuple(table[1][1:3])}
+
+
+def test_days_pass_in_seconds(tmp_path: Path) -> None:
+    """Where there can be a guest, or time is virtual already; the tests are those of the example."""
+    if clock.in_guest():
+        if clock.kind() != "virtual":
+            pytest.skip("this is a guest in real time, and a guest has none of its own")
+    else:
+        try:
+            best_kernel()
+        except HostNotCapable as error:
+            pytest.skip(str(error))
+    installed = any(each.name == "patchbay" for each in entry_points(group="pytest11"))
+    plugin = [] if installed else ["-p", "patchbay.pytest_plugin"]
+    options = ["-p", "no:cacheprovider", "--basetemp", str(tmp_path), *plugin]
+    options.append("--patchbay-guest-options=--quiet")
+    shown = run("-m", "pytest", *options, "examples/virtual_time")
+    days = re.search(r"\b9 passed in .*\((\d+) days, ", shown)
+    assert days
+    assert int(days[1]) >= 15
 
 
 def test_tests_run_in_parallel(tmp_path: Path) -> None:

@@ -85,8 +85,7 @@ def test_reports_artifacts_and_status_are_those_of_any_session(run, pytester, wo
 
 def test_a_session_stops_at_the_first_failure(run):
     result = run(
-        "--patchbay-guest=virtual",
-        "-x",
+        *("--patchbay-guest=virtual", "-p", "no:cacheprovider", "-x"),
         "-k",
         "wrong or lab",
         test_it="""
