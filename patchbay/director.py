@@ -22,7 +22,9 @@ from patchbay.capture.selection import Selection
 from patchbay.errors import PatchbayError
 from patchbay.etc import static_files
 from patchbay.events import EventLog
+from patchbay.firewall_requests import FirewallRequests
 from patchbay.region_requests import RegionRequests
+from patchbay.services.running import Services
 from patchbay.topology import edit
 from patchbay.topology.diff import steps
 from patchbay.topology.graph import (
@@ -48,8 +50,6 @@ from patchbay.topology.requests import (
 from patchbay.topology.snapshot import interface_snapshots
 from patchbay.topology.steps import AddNode, RemoveNode, Step
 from patchbay.values import (
-    Firewall,
-    FirewallConfig,
     IfaceConfig,
     Nat,
     NatConfig,
@@ -68,14 +68,13 @@ _REQUESTS: dict[str, Any] = {
     "region_link": TrunkRequest,
 }
 _NAT: Any = Nat | NatConfig
-_FIREWALL: Any = Firewall | FirewallConfig
 
 
 class RefusedByKernel(PatchbayError):
     """The kernel refused a change of the network; what had been done of it was undone."""
 
 
-class LabDirector(RegionRequests):
+class LabDirector(RegionRequests, FirewallRequests):
     """Holds the topology of a lab and its namespaces; answers what clients ask."""
 
     def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None:
@@ -98,6 +97,7 @@ class LabDirector(RegionRequests):
                 "capture_incomplete", capture=number, reason=reason
             ),
         )
+        self._services = Services(supervisor, self._kernel, self._log.add)
         self._key_log = (
             KeyLog(cast("str | None", options["outdir"])) if options["tls_keys"] else None
         )
@@ -299,19 +299,6 @@ class LabDirector(RegionRequests):
         self._log.add("nat_v6_changed", node=node, nat_v6=mode)
         return None
 
-    def on_set_firewall(self, node: str, firewall: Plain) -> Plain:
-        """Set what a router lets through."""
-        value = from_plain(_FIREWALL, firewall)
-        self._change(edit.set_firewall(self._topology, node, value))
-        self._log.add("firewall_changed", node=node, firewall=firewall)
-        return None
-
-    def on_set_block_icmp_frag_needed(self, node: str, block: bool) -> Plain:
-        """Set whether path MTU discovery ends at a router."""
-        self._change(edit.set_block_icmp_frag_needed(self._topology, node, block))
-        self._log.add("pmtu_black_hole_changed", node=node, block=block)
-        return None
-
     def on_dns_entry(self, name: str, addresses: list[str], node: str | None) -> Plain:
         """Have a name resolve, on one node or on all."""
         after = self._topology
@@ -363,6 +350,11 @@ class LabDirector(RegionRequests):
             self._apply(before, after)
         except WiringError as error:
             raise RefusedByKernel(str(error)) from error
+        try:
+            self._services.follow(after)
+        except OSError as error:
+            self._apply(after, before)
+            raise RefusedByKernel(f"a router cannot serve its LAN: {error.strerror}") from error
         self._topology = after
         self._recordings.follow(after)
         self._log.save_state(after)

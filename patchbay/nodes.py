@@ -14,6 +14,7 @@ from patchbay.iface import Iface
 from patchbay.measuring import Measuring, Target
 from patchbay.nat_table import NatEntry, nat_entries
 from patchbay.reflectors import Reflector
+from patchbay.router_firewall import RouterFirewall
 from patchbay.rules import text
 from patchbay.stun.discovery import NatBehaviour, discover
 from patchbay.stun_server import StunServer, server_address
@@ -24,8 +25,6 @@ from patchbay.topology.plan import node_plan
 from patchbay.topology.requests import as_config
 from patchbay.topology.snapshot import InterfaceSnapshot
 from patchbay.values import (
-    Firewall,
-    FirewallConfig,
     IfaceConfig,
     IpSupport,
     LinkCondition,
@@ -36,7 +35,6 @@ from patchbay.values import (
     NatV6Mode,
     name_of,
     parse,
-    parse_firewall,
     parse_nat,
 )
 
@@ -265,7 +263,7 @@ class Device(LabNode):
         return from_plain(model.Device, self._lab.request("device", node=self._name))
 
 
-class Router(LabNode):
+class Router(RouterFirewall, LabNode):
     """A router: it joins its LAN with the LAN of another router, or with the IX."""
 
     # -- what it is
@@ -315,16 +313,6 @@ class Router(LabNode):
         """Which versions of IP it has."""
         return self._model().ip_support
 
-    @property
-    def firewall(self) -> Firewall | FirewallConfig:
-        """What it lets through."""
-        return self._model().firewall
-
-    @property
-    def block_icmp_frag_needed(self) -> bool:
-        """Whether path MTU discovery ends here; its firewall can end it as well."""
-        return self._model().block_icmp_frag_needed
-
     # -- what can be done to it
 
     def set_nat(self, nat: Nat | NatConfig | str, *, flush: bool = False) -> None:
@@ -350,19 +338,6 @@ class Router(LabNode):
     def nat_table(self) -> list[NatEntry]:
         """The translations it has now, from the kernel's connection tracking."""
         return nat_entries(self._lab.request("conntrack", node=self._name))
-
-    def set_firewall(self, firewall: Firewall | FirewallConfig | str) -> None:
-        """Set what it lets through, in one transaction."""
-        value = to_plain(parse_firewall(firewall))
-        self._lab.request("set_firewall", node=self._name, firewall=value)
-
-    def set_block_icmp_frag_needed(self, block: bool = True) -> None:
-        """Make it a black hole for path MTU discovery, or end that.
-
-        Nobody learns from it, or through it, that packets are too long: "fragmentation needed" of
-        ICMP and "packet too big" of ICMPv6 are dropped, those about its own MTU too.
-        """
-        self._lab.request("set_block_icmp_frag_needed", node=self._name, block=bool(block))
 
     def set_downlink_condition(
         self,

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "patchbay.links.queues": PURE,
     "patchbay.drawing": PURE,
     "patchbay.stun": ("patchbay.values",),
+    "patchbay.services": (*PURE, "patchbay.wiring"),
     "patchbay.wiring": (*PURE, "actors", "patchbay.links.userspace"),
     "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.wiring"),
     "patchbay.clock": ("actors.errors", "patchbay.errors"),

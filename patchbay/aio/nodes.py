@@ -366,6 +366,8 @@ class AsyncRouter(AsyncNode[Router]):
     nat_table = awaited(Router.nat_table)
     set_firewall = awaited(Router.set_firewall)
     set_block_icmp_frag_needed = awaited(Router.set_block_icmp_frag_needed)
+    release = awaited(Router.release)
+    hold = awaited(Router.hold)
     set_downlink_condition = awaited(Router.set_downlink_condition)
     ruleset = awaited(Router.ruleset)
 

@@ -20,10 +20,10 @@ from patchbay.rules.expressions import (
     load_joined,
     mask,
 )
-from patchbay.rules.fields import FLAG_FIELDS, LAYOUTS, SIZE, bounds, flags, words
+from patchbay.rules.fields import FLAG_FIELDS, LAYOUTS, SIZE, Source, bounds, flags, words
 from patchbay.rules.model import Branch, Chain, Change, Match, Member, Rule, Set, Table
 from patchbay.rules.statements import encoded
-from patchbay.rules.words import Family, Field, Hook, L4Proto, NfProto, Verdict
+from patchbay.rules.words import Family, Field, Hook, InterfaceType, L4Proto, NfProto, Verdict
 from patchbay.wiring.netlink import (
     NFGENMSG,
     NLM_F_APPEND,
@@ -195,6 +195,8 @@ class _Encoder:
     def _implied(self, field: Field, known: set[NfProto | L4Proto]) -> Iterator[bytes]:
         """What must hold for the field to be in the packet at all."""
         layout = LAYOUTS[field]
+        if layout.source is Source.PAYLOAD_LINK:
+            yield from _comparison(Match(Field.IIFTYPE, (InterfaceType.ETHER,)))
         if layout.needs_network is not None and layout.needs_network not in known:
             known.add(layout.needs_network)
             if self.table.family is Family.INET:

@@ -23,6 +23,7 @@ EQUAL, NOT_EQUAL, AT_MOST, AT_LEAST = 0, 1, 3, 5
 
 _NETWORK_TO_HOST, _HOST_TO_NETWORK = 0, 1
 _PORT_BYTES = 2
+_BASES = {Source.PAYLOAD_LINK: 0, Source.PAYLOAD_NETWORK: 1, Source.PAYLOAD_TRANSPORT: 2}
 
 
 def expression(name: str, *parts: bytes) -> bytes:
@@ -56,8 +57,8 @@ def load(field: Field, register: int = FIRST) -> bytes:
                 be32(3, layout.place),
                 be32(4, layout.length),
             )
-        case Source.PAYLOAD_NETWORK | Source.PAYLOAD_TRANSPORT:
-            base = 1 if layout.source is Source.PAYLOAD_NETWORK else 2
+        case Source.PAYLOAD_LINK | Source.PAYLOAD_NETWORK | Source.PAYLOAD_TRANSPORT:
+            base = _BASES[layout.source]
             return expression(
                 "payload",
                 be32(1, register),

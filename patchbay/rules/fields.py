@@ -15,6 +15,7 @@ class Source(Enum):
     """Where the kernel takes a field from; the name of the expression that loads it."""
 
     META = "meta"
+    PAYLOAD_LINK = "payload, link header"
     PAYLOAD_NETWORK = "payload, network header"
     PAYLOAD_TRANSPORT = "payload, transport header"
     CONNTRACK = "ct"
@@ -29,6 +30,7 @@ class DataType(IntEnum):
     NF_PROTO = 2
     IPV4_ADDR = 7
     IPV6_ADDR = 8
+    ETHER_ADDR = 9
     INET_PROTO = 12
     INET_SERVICE = 13
     ICMP_TYPE = 14
@@ -42,6 +44,7 @@ class DataType(IntEnum):
     ICMP_CODE = 33
     FIB_ADDR = 38
     IFNAME = 41
+    ARPHRD = 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Layout:
     def network_order(self) -> bool:
         """Whether numbers are big-endian, as in a packet."""
         return self.type in (DataType.INET_SERVICE, DataType.IPV4_ADDR) or self.source in (
+            Source.PAYLOAD_LINK,
             Source.PAYLOAD_NETWORK,
             Source.PAYLOAD_TRANSPORT,
         )
@@ -80,6 +84,8 @@ _SOURCE, _DESTINATION, _INTERFACE, _WHETHER_THERE = 0x01, 0x02, 0x08, 0x20
 
 LAYOUTS: dict[Field, Layout] = {
     Field.IIFNAME: Layout(Source.META, 6, 16, DataType.IFNAME),
+    Field.IIFTYPE: Layout(Source.META, 8, 2, DataType.ARPHRD),
+    Field.ETHER_SADDR: Layout(Source.PAYLOAD_LINK, 6, 6, DataType.ETHER_ADDR),
     Field.OIFNAME: Layout(Source.META, 7, 16, DataType.IFNAME),
     Field.NFPROTO: Layout(Source.META, 15, 1, DataType.NF_PROTO),
     Field.L4PROTO: Layout(Source.META, 16, 1, DataType.INET_PROTO),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from patchbay.rules import black_hole, opened, spoofing
+from patchbay.rules import black_hole, opened, portal, spoofing
 from patchbay.rules.model import (
     Chain,
     Match,
@@ -67,19 +67,27 @@ _UDP, _ESTABLISHED, _TRANSITORY = 300, 7440, 240
 
 
 def tables(
-    firewall: Firewall | FirewallConfig, *, wan: str, block_icmp_frag_needed: bool = False
+    firewall: Firewall | FirewallConfig,
+    *,
+    wan: str,
+    lan: str = "lan",
+    released: Iterable[str] = (),
+    block_icmp_frag_needed: bool = False,
 ) -> tuple[Table, ...]:
     """The tables of a router with this firewall; none if it lets everything through.
 
     Args:
         firewall: what to let through.
         wan: name of the uplink's interface.
+        lan: name of the LAN's interface.
+        released: hardware addresses of hosts that a captive portal lets pass.
         block_icmp_frag_needed: whether path MTU discovery ends here, whatever the firewall says.
     """
     config = _config(firewall)
     found = _table(config, wan)
     silence = block_icmp_frag_needed or config.block_icmp_frag_needed
     return (
+        *(portal.tables(released, wan=wan, lan=lan) if config.captive_portal else ()),
         *([found] if found.chains else []),
         *([black_hole.table()] if silence else []),
     )

@@ -54,9 +54,11 @@ class Field(Enum):
     """What a match looks at. Fields of one protocol imply that the packet is of that protocol."""
 
     IIFNAME = "iifname"
+    IIFTYPE = "iiftype"
     OIFNAME = "oifname"
     NFPROTO = "meta nfproto"
     L4PROTO = "meta l4proto"
+    ETHER_SADDR = "ether saddr"
     IP_SADDR = "ip saddr"
     IP_DADDR = "ip daddr"
     IP6_SADDR = "ip6 saddr"
@@ -85,6 +87,24 @@ class Field(Enum):
     """Whether the way back to the source leads out of the interface that the packet came in by."""
     RT_TYPE = "rt type"
     """Type of an IPv6 routing header; a packet without one matches nothing."""
+
+
+class MacAddress(int):
+    """A value of `Field.ETHER_SADDR`."""
+
+    @classmethod
+    def of(cls, text: str) -> MacAddress:
+        """The address that is written like this, with colons."""
+        return cls(int(text.replace(":", ""), 16))
+
+    def __str__(self) -> str:
+        return self.to_bytes(6, "big").hex(":")
+
+
+class InterfaceType(IntEnum):
+    """Values of `Field.IIFTYPE`."""
+
+    ETHER = 1
 
 
 class NfProto(IntEnum):

@@ -162,6 +162,7 @@ class Draft:
             ip_support=support,
             firewall=firewall,
             block_icmp_frag_needed=request.block_icmp_frag_needed,
+            released=request.released,
             downstream=downstream,
             downstream6=downstream6,
             mtu=request.mtu,

@@ -303,6 +303,35 @@ def set_block_icmp_frag_needed(topology: Topology, router: str, block: bool) -> 
     return _with_node(topology, replace(owner, block_icmp_frag_needed=block))
 
 
+def release(topology: Topology, router: str, node: str) -> Topology:
+    """Let a node of a router's LAN pass its captive portal, from now on.
+
+    Raises:
+        ConfigError: the node is not plugged into that LAN.
+    """
+    owner = find_router(topology, router)
+    more = tuple(mac for mac in _macs_on(topology, router, node) if mac not in owner.released)
+    return _with_node(topology, replace(owner, released=(*owner.released, *more)))
+
+
+def hold(topology: Topology, router: str, node: str) -> Topology:
+    """Have the captive portal of a router hold a node back again."""
+    owner, macs = find_router(topology, router), _macs_on(topology, router, node)
+    left = tuple(mac for mac in owner.released if mac not in macs)
+    return _with_node(topology, replace(owner, released=left))
+
+
+def _macs_on(topology: Topology, router: str, node: str) -> tuple[str, ...]:
+    """The hardware addresses of a node on the LAN of a router."""
+    owner = find_node(topology, node)
+    own = (owner.uplink,) if isinstance(owner, Router) else owner.interfaces
+    macs = tuple(interface.mac for interface in own if interface.lan == router)
+    if not macs:
+        message = f"it is not plugged into the LAN of {router!r}"
+        raise ConfigError(Problem(f"node {node!r}", message))
+    return macs
+
+
 def set_downlink(
     topology: Topology,
     router: str,

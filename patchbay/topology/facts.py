@@ -19,6 +19,7 @@ from patchbay.topology import macs, sysctls
 from patchbay.topology.domains import hides
 from patchbay.topology.draft import BRIDGE_PORTS
 from patchbay.topology.graph import (
+    LAN_BRIDGE,
     UPLINK,
     Lan,
     ancestors,
@@ -93,7 +94,11 @@ def router_facts(facts: Facts, topology: Topology, router: Router) -> None:
     if uplink.address is not None and router.nat is not Nat.NONE:
         tables += nat_rules.tables(router.nat, wan=UPLINK, address=uplink.address.ip)
     tables += firewall_rules.tables(
-        router.firewall, wan=UPLINK, block_icmp_frag_needed=router.block_icmp_frag_needed
+        router.firewall,
+        wan=UPLINK,
+        lan=LAN_BRIDGE,
+        released=router.released,
+        block_icmp_frag_needed=router.block_icmp_frag_needed,
     )
     if tables:
         facts.tables[name] = tables

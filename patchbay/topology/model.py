@@ -78,6 +78,8 @@ class Router:
     firewall: Firewall | FirewallConfig = Firewall.NONE
     block_icmp_frag_needed: bool = False
     """Whether path MTU discovery ends here."""
+    released: tuple[str, ...] = ()
+    """Hardware addresses of hosts that its captive portal does not hold back any more."""
     downstream: IPv4Network | None = None
     """Subnet of its LAN; the router is the first host in it. None without IPv4."""
     downstream6: IPv6Network | None = None

@@ -45,6 +45,7 @@ class RouterRequest:
     ip_support: IpSupport | None = None
     firewall: Firewall | FirewallConfig | None = None
     block_icmp_frag_needed: bool = False
+    released: tuple[str, ...] = ()
     downlink: LinkCondition | None = None
     downlink_engine: LinkEngine | None = None
     downstream: IPv4Network | None = None

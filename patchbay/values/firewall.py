@@ -39,6 +39,9 @@ class FirewallConfig:
             and routing headers of type 0 (REC-4).
         block_icmp_frag_needed: drop what path MTU discovery lives by, "fragmentation needed" of
             ICMP and "packet too big" of ICMPv6, passing or of the router's own making.
+        captive_portal: hold hosts of the LAN back until `Router.release`: web requests (to TCP port
+            80, over IPv4) get a page of the router, names can be asked for (port 53), and all else
+            that would leave is rejected.
     """
 
     block_inbound: bool
@@ -52,6 +55,7 @@ class FirewallConfig:
     allow_ipsec: bool
     block_spoofed: bool
     block_icmp_frag_needed: bool
+    captive_portal: bool
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class FirewallConfig:
         allow_ipsec: bool = False,
         block_spoofed: bool = False,
         block_icmp_frag_needed: bool = False,
+        captive_portal: bool = False,
     ) -> None:
         problems = Problems()
         flags = {
@@ -76,6 +81,7 @@ class FirewallConfig:
             "allow_ipsec": allow_ipsec,
             "block_spoofed": block_spoofed,
             "block_icmp_frag_needed": block_icmp_frag_needed,
+            "captive_portal": captive_portal,
         }
         for name, flag in flags.items():
             object.__setattr__(self, name, bool(flag))

@@ -31,6 +31,8 @@ ARGUMENTS = {
     "set_nat": ["none"],
     "set_nat_v6": ["none"],
     "set_firewall": ["none"],
+    "release": ["guest"],
+    "hold": ["guest"],
     "set_downlink_condition": [None],
     "address_of": ["192.0.2.1"],
     "ask_door": [{}],

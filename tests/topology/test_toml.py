@@ -250,8 +250,10 @@ def test_values_that_cannot_be_built_yet_are_still_written_and_read():
             allow_ipsec=True,
             block_spoofed=True,
             block_icmp_frag_needed=True,
+            captive_portal=True,
         ),
         block_icmp_frag_needed=True,
+        released=("02:00:00:00:00:01", "02:00:00:00:00:02"),
         downlink=LinkCondition(latency_ms=12.5, loss_pct=0.1, rate_kbit=2000),
     )
     topology = replace(topology, routers=MappingProxyType({**topology.routers, "home": home}))
@@ -260,7 +262,7 @@ def test_values_that_cannot_be_built_yet_are_still_written_and_read():
 
     (request,) = [each for each in requests if each.name == "home"]
     assert isinstance(request, RouterRequest)
-    for name in ("nat", "nat_v6", "firewall", "block_icmp_frag_needed", "downlink"):
+    for name in ("nat", "nat_v6", "firewall", "block_icmp_frag_needed", "released", "downlink"):
         assert getattr(home, name) == getattr(request, name)
 
 

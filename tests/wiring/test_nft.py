@@ -104,6 +104,9 @@ def test_firewalls_spelled_out(kernel):
         ],
     )
     listed_as_printed(*firewall.tables(config, wan="wan"))
+    portal = FirewallConfig(captive_portal=True)
+    for released in ([], ["02:00:00:00:00:01"], ["02:00:00:00:00:01", "02:00:00:00:00:02"]):
+        listed_as_printed(*firewall.tables(portal, wan="wan", released=released))
     stateless = FirewallConfig(block_inbound=True, stateful=False, rules=config.rules)
     listed_as_printed(*firewall.tables(stateless, wan="wan"))
 

@@ -175,6 +175,8 @@ def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, V
         found["firewall"] = _firewall(router.firewall)
     if router.block_icmp_frag_needed:
         found["block-icmp-frag-needed"] = True
+    if router.released:
+        found["released"] = list(router.released)
     if router.downlink is not None:
         found["downlink"] = _condition(router.downlink)
     if router.downlink_engine is not None:

@@ -17,6 +17,7 @@ ROUTER_KEYS = [
     "ip_support",
     "firewall",
     "block_icmp_frag_needed",
+    "released",
     "downlink",
     "downlink_engine",
     "downstream",

@@ -150,6 +150,7 @@ class _Reading:
             ip_support=table.parsed("ip_support", values.ip_support),
             firewall=table.parsed("firewall", values.firewall),
             block_icmp_frag_needed=bool(table.get("block_icmp_frag_needed", bool)),
+            released=table.parsed("released", values.macs) or (),
             downlink=table.parsed("downlink", values.condition),
             downlink_engine=table.parsed("downlink_engine", values.engine),
             downstream=table.parsed("downstream", values.network),

@@ -119,6 +119,13 @@ def mac(value: object) -> str:
     return parse_mac(_text(value), "")
 
 
+def macs(value: object) -> tuple[str, ...]:
+    """Read an array of hardware addresses."""
+    if not isinstance(value, list):
+        raise _fail(f"{value!r} is not an array of hardware addresses")
+    return tuple(map(mac, value))
+
+
 def condition(value: object) -> LinkCondition:
     """Read a link condition: the name of a preset, or a table of its fields."""
     if not isinstance(value, dict):
@@ -313,4 +320,5 @@ _FIREWALL_FIELDS: Mapping[str, Parser] = {
     "allow_ipsec": _flag,
     "block_spoofed": _flag,
     "block_icmp_frag_needed": _flag,
+    "captive_portal": _flag,
 }

@@ -1,0 +1,59 @@
+"""What a router lets through, and how that is changed: a part of its handle."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from patchbay.topology import model
+from patchbay.topology.plain import to_plain
+from patchbay.values import Firewall, FirewallConfig, Named, name_of, parse_firewall
+
+if TYPE_CHECKING:
+    from patchbay.lab import Lab
+
+
+class RouterFirewall(ABC):
+    """The firewall of a router; whoever is it knows which one."""
+
+    _lab: Lab
+    _name: str
+
+    @abstractmethod
+    def _model(self) -> model.Router:
+        """What the router is now."""
+
+    @property
+    def firewall(self) -> Firewall | FirewallConfig:
+        """What it lets through."""
+        return self._model().firewall
+
+    @property
+    def block_icmp_frag_needed(self) -> bool:
+        """Whether path MTU discovery ends here; its firewall can end it as well."""
+        return self._model().block_icmp_frag_needed
+
+    def set_firewall(self, firewall: Firewall | FirewallConfig | str) -> None:
+        """Set what it lets through, in one transaction."""
+        value = to_plain(parse_firewall(firewall))
+        self._lab.request("set_firewall", node=self._name, firewall=value)
+
+    def set_block_icmp_frag_needed(self, block: bool = True) -> None:
+        """Make it a black hole for path MTU discovery, or end that.
+
+        Nobody learns from it, or through it, that packets are too long: "fragmentation needed" of
+        ICMP and "packet too big" of ICMPv6 are dropped, those about its own MTU too.
+        """
+        self._lab.request("set_block_icmp_frag_needed", node=self._name, block=bool(block))
+
+    def release(self, host: Named | str) -> None:
+        """Let a host pass its captive portal, on all interfaces that are plugged into its LAN.
+
+        Raises:
+            ConfigError: the host is not plugged into its LAN.
+        """
+        self._lab.request("release", node=self._name, host=name_of(host))
+
+    def hold(self, host: Named | str) -> None:
+        """Have its captive portal hold a host back again, open connections too; see `release`."""
+        self._lab.request("hold", node=self._name, host=name_of(host))
