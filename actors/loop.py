@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import select
+import time
 from collections.abc import Callable
 
 
@@ -10,6 +12,8 @@ class Loop:
     """A poll loop with one handler for each descriptor."""
 
     def __init__(self) -> None:
+        self.overslept: float | None = None
+        """Seconds that the last wait took longer than it should; None if a descriptor ended it."""
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
 
@@ -28,7 +32,13 @@ class Loop:
 
     def turn(self, timeout: float | None = None) -> None:
         """Wait, at most so many seconds, and call the handlers of what is readable."""
-        for descriptor, _ in self._poll.poll(timeout):
+        begin = time.monotonic()
+        ready = self._poll.poll(timeout)
+        self.overslept = None
+        if timeout is not None and not ready:
+            wait = math.ceil(timeout * 1000) / 1000  # which is what epoll can
+            self.overslept = max(0.0, time.monotonic() - begin - wait)
+        for descriptor, _ in ready:
             handler = self._handlers.get(descriptor)
             if handler is not None:  # else a handler before it has closed it
                 handler()

@@ -185,6 +185,11 @@ class Supervisor:
         self._workers[worker.pid] = worker
         return worker
 
+    @property
+    def overslept(self) -> float | None:
+        """Seconds that this process woke up late; None if something else ended its last wait."""
+        return self._loop.overslept
+
     def watch(self, descriptor: int, handler: Callable[[], None]) -> None:
         """Call the handler whenever the descriptor is readable; it must not block."""
         self._loop.watch(descriptor, handler)

@@ -8,21 +8,19 @@ asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from ipaddress import ip_interface
 from typing import Any, cast
 
 from actors.errors import NodeGone
 from actors.protocol import Plain
 from actors.supervisor import NodeSpec, Supervisor
-from patchbay.capture.bpf import unpacked
-from patchbay.capture.keys import KeyLog
-from patchbay.capture.recordings import Recordings
-from patchbay.capture.selection import Selection
 from patchbay.errors import PatchbayError
 from patchbay.etc import static_files
 from patchbay.events import EventLog
 from patchbay.firewall_requests import FirewallRequests
+from patchbay.observation import soonest
+from patchbay.observer import Observer
 from patchbay.region_requests import RegionRequests
 from patchbay.services.running import Services
 from patchbay.topology import edit
@@ -55,7 +53,6 @@ from patchbay.values import (
     NatConfig,
     NatV6Mode,
 )
-from patchbay.wiring import readers
 from patchbay.wiring.connection import NETLINK_NETFILTER
 from patchbay.wiring.conntrack import conntrack
 from patchbay.wiring.errors import WiringError
@@ -89,17 +86,9 @@ class LabDirector(RegionRequests, FirewallRequests):
         self._kernel = Kernel(dad=self._topology.ipv6_dad)
         self._log = EventLog(cast("str | None", options["outdir"]))
         self._supervisor.output_directory = self._log.nodes_directory
-        self._recordings = Recordings(
-            supervisor,
-            self._kernel,
-            on_end=lambda number: self._log.add("capture_ended", capture=number),
-            on_lack=lambda number, reason: self._log.add(
-                "capture_incomplete", capture=number, reason=reason
-            ),
-        )
         self._services = Services(supervisor, self._kernel, self._log.add)
-        self._key_log = (
-            KeyLog(cast("str | None", options["outdir"])) if options["tls_keys"] else None
+        self._observer = Observer(
+            supervisor, self._kernel, self._log, lambda: self._topology, options
         )
         for name, text in static_files().items():
             self._write(name, text)
@@ -117,7 +106,10 @@ class LabDirector(RegionRequests, FirewallRequests):
         node = arguments.get("node")
         if node is not None and node not in node_names(self._topology):
             raise NodeGone(f"node {node!r} is not in this lab (any more, or yet)")
-        handler: Callable[..., Plain] = getattr(self, f"on_{method}")
+        name = f"on_{method}"
+        handler: Callable[..., Plain] = getattr(
+            self if hasattr(self, name) else self._observer, name
+        )
         return handler(**arguments)
 
     def on_topology(self) -> Plain:
@@ -153,10 +145,6 @@ class LabDirector(RegionRequests, FirewallRequests):
         self._log.add(kind, **fields)
         return None
 
-    def on_stats(self, node: str, iface: str) -> Plain:
-        """The counters of an interface."""
-        return asdict(readers.link(self._kernel.connection(node), iface).statistics)
-
     def on_conntrack(self, node: str) -> Plain:
         """The connections that a router tracks."""
         entries = conntrack(self._kernel.connection(node, NETLINK_NETFILTER))
@@ -177,29 +165,6 @@ class LabDirector(RegionRequests, FirewallRequests):
         self._kernel.flush_conntrack(node, node_plan(self._topology, node).tables)
         self._log.add("nat_state_flushed", node=node)
         return None
-
-    def on_capture(
-        self, selection: Plain, program: bytes, filter_text: str, snaplen: int | None
-    ) -> Plain:
-        """Start a recording; its client's channel and the file come with the request."""
-        chosen = from_plain(Selection, selection)
-        keys = [] if self._key_log is None else [self._key_log.descriptor]
-        number = self._recordings.start(
-            self._topology,
-            chosen,
-            unpacked(program),
-            filter_text=filter_text,
-            snaplen=snaplen,
-            given=[*self._supervisor.given, *keys],
-        )
-        self._log.add(
-            "capture_started",
-            capture=number,
-            node=chosen.node,
-            iface=chosen.interface,
-            filter=filter_text,
-        )
-        return number
 
     # -- changes
 
@@ -322,11 +287,11 @@ class LabDirector(RegionRequests, FirewallRequests):
         """Do what was put off; seconds until the next call, None if nothing is due."""
         if self._log.due() == 0.0:
             self._log.save_due()
-        waits = [due for due in (self._log.due(), self._kernel.tidy_links()) if due is not None]
-        return min(waits, default=None)
+        return soonest(self._log.due(), self._kernel.tidy_links(), self._observer.turn())
 
     def close(self) -> None:
         """Finish the event log; the kernel takes the rest."""
+        self._observer.close()
         self._log.add("lab_closed")
         self._log.close(self._topology)
 
@@ -356,7 +321,7 @@ class LabDirector(RegionRequests, FirewallRequests):
             self._apply(after, before)
             raise RefusedByKernel(f"a router cannot serve its LAN: {error.strerror}") from error
         self._topology = after
-        self._recordings.follow(after)
+        self._observer.follow(after)
         self._log.save_state(after)
 
     def _apply(self, before: Topology | None, after: Topology) -> None:
@@ -403,7 +368,7 @@ class LabDirector(RegionRequests, FirewallRequests):
             hostname=ascii_name(name),
             namespace=self._kernel.descriptor(name),
             files={**{f"/etc/{file}": file for file in static_files()}, "/etc/hosts": own},
-            environment={} if self._key_log is None else self._key_log.environment,
+            environment=self._observer.environment,
         )
 
     def _write_names(self, before: Topology | None, after: Topology) -> None:

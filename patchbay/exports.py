@@ -32,6 +32,7 @@ from patchbay.capture.handle import Capture, CapturedInterface, CaptureStats
 from patchbay.director import RefusedByKernel
 from patchbay.errors import ConfigError, Problem
 from patchbay.events import Event
+from patchbay.fidelity import Fidelity
 from patchbay.iface import Iface, InterfaceStats
 from patchbay.lab import Lab
 from patchbay.links.choice import EngineChoice
@@ -100,6 +101,7 @@ __all__ = [
     "Endpoint",
     "EngineChoice",
     "Event",
+    "Fidelity",
     "Firewall",
     "FirewallAction",
     "FirewallConfig",

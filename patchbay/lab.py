@@ -14,12 +14,8 @@ from actors.connection import Connection
 from actors.errors import NodeGone
 from actors.node import Node
 from actors.protocol import Plain
-from patchbay.capture.handle import Capture
-from patchbay.capture.output import Destination
-from patchbay.capture.selection import Selection
 from patchbay.clocked import Clocked
 from patchbay.described import Described
-from patchbay.events import Event
 from patchbay.finding import Finding
 from patchbay.nodes import Device, Router, addresses_of
 from patchbay.regions import LabRegions
@@ -51,6 +47,7 @@ from patchbay.values import (
     NatV6Mode,
     RouterPreset,
 )
+from patchbay.watched import Watched, check_options
 
 _KINDS: Mapping[type[Request], str] = {
     RouterRequest: "router",
@@ -60,7 +57,7 @@ _KINDS: Mapping[type[Request], str] = {
 }
 
 
-class Lab(Finding, LabRegions, Described, Clocked):
+class Lab(Finding, LabRegions, Described, Watched, Clocked):
     """A network of namespaces, isolated from the host and from every other lab.
 
     A context manager; `close()` ends it, and so does the end of this process, in whatever way:
@@ -78,6 +75,8 @@ class Lab(Finding, LabRegions, Described, Clocked):
         ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
         ipv6_dad: bool = False,
         tls_keys: bool = False,
+        metrics_every: float | None = None,
+        max_lag_ms: float | None = None,
     ) -> None:
         """Start a lab with nothing in it but the IX.
 
@@ -91,6 +90,11 @@ class Lab(Finding, LabRegions, Described, Clocked):
             ipv6_dad: whether nodes run duplicate address detection, which takes about a second.
             tls_keys: whether what runs on nodes is asked for its TLS secrets (`SSLKEYLOGFILE`),
                 which are then part of captures: they show what was encrypted.
+            metrics_every: seconds between two readings of all interfaces' counters, which go to
+                `metrics.jsonl` in `outdir`; none are made if not given.
+            max_lag_ms: milliseconds that the lab may wake up late before an event
+                `timing_untrusted` says so; it wakes up four times in a second to see, for
+                `fidelity()` too, and not at all if not given.
 
         Raises:
             ConfigError: a value is none.
@@ -102,6 +106,7 @@ class Lab(Finding, LabRegions, Described, Clocked):
             ipv6_dad=ipv6_dad,
             link_engine=link_engine,
         )
+        check_options(outdir, metrics_every, max_lag_ms)
         self._name = topology.name
         self._seed = int.from_bytes(os.urandom(4), "big") if seed is None else seed
         self._batch: list[Request] | None = None
@@ -116,6 +121,8 @@ class Lab(Finding, LabRegions, Described, Clocked):
             "ipv6_dad": topology.ipv6_dad,
             "tls_keys": tls_keys,
             "link_engine": topology.link_engine.value,
+            "metrics_every": metrics_every,
+            "max_lag_ms": max_lag_ms,
         }
         self._connection = Connection(topology.name, "patchbay.director:LabDirector", options)
 
@@ -363,42 +370,6 @@ class Lab(Finding, LabRegions, Described, Clocked):
     def topology(self) -> Topology:
         """The whole network as it is now: frozen dataclasses."""
         return from_plain(Topology, self.request("topology"))
-
-    # -- packets
-
-    def capture(
-        self, destination: Destination, *, filter: str | None = None, snaplen: int | None = None
-    ) -> Capture:
-        """Record the packets of all interfaces of all nodes, also of those that are added later.
-
-        One pcapng stream, for Wireshark: each interface by its name (`laptop/eth0`), with the
-        direction of each packet, times in nanoseconds, names of nodes for addresses, and how many
-        packets were lost. A packet is in it once for each interface that it passes. Ports of LANs
-        and loopbacks are left out.
-
-        Args:
-            destination: a path, a descriptor, a socket or a binary file object; what is a pipe,
-                a socket or a file is written to live, at the latest 0.1 s after a packet.
-            filter: which packets, in a part of tcpdump's language: `"tcp port 443 and not host
-                laptop"`; all if not given.
-            snaplen: bytes to keep of each packet; all if not given.
-
-        Raises:
-            ConfigError: what is wrong with the filter.
-            OSError: the file cannot be opened.
-        """
-        return Capture.start(self, Selection(), destination, filter, snaplen)
-
-    # -- events
-
-    def events(self, since: int = 0) -> list[Event]:
-        """What happened in the lab, from an event's number on."""
-        told = cast("list[dict[str, Any]]", self.request("events", since=since))
-        return [Event.of(record) for record in told]
-
-    def emit(self, kind: str, **fields: Plain) -> None:
-        """Note an event of your own, among the lab's."""
-        self.request("emit", kind=kind, fields=fields)
 
     # -- how
 

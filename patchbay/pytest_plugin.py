@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+import patchbay.pytest_timing as pytest_timing
+
 if TYPE_CHECKING:
     from patchbay import Lab
     from patchbay.clock import TimeKind
@@ -65,6 +67,12 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{NEEDS}(*capabilities): skip the test where the host lacks one of these, such as "
         "'netem'; `patchbay doctor` lists them, and --patchbay-require makes a failure of it",
     )
+    config.addinivalue_line(
+        "markers",
+        f"{pytest_timing.MARKER}(*, lag_ms=5, stalled_pct=20, steal_pct=2): a test that measures "
+        "times; if it fails while the host was slower than that, its outcome is "
+        f"'{pytest_timing.TOO_SLOW}', and no failure",
+    )
     config.stash[_FACTORY] = LabFactory(config)
 
 
@@ -95,6 +103,7 @@ def pytest_report_collectionfinish(items: Sequence[pytest.Item]) -> list[str]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs what this host lacks."""
+    pytest_timing.begin(item)
     marks = list(item.iter_markers(NEEDS))
     if not marks:
         return
@@ -216,6 +225,8 @@ class LabFactory:
         if not self._askers:
             raise RuntimeError("lab_factory makes labs for tests and fixtures, while they run")
         asker = self._askers[-1]
+        if pytest_timing.limits(self._askers[0]) is not None:
+            options.setdefault("max_lag_ms", pytest_timing.LAG_MS)
         asker_name = asker.name if isinstance(asker, pytest.Item) else asker.argname
         try:
             lab = Lab(asker_name if name is None else name, **options)
@@ -303,6 +314,22 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+# -- times on a host that may be too slow for them
+
+
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport,
+) -> tuple[str, str, str] | None:
+    """Give tests whose host was too slow an outcome of their own."""
+    return pytest_timing.outcome(report)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say which tests these were, and why."""
+    for report in terminalreporter.stats.get(pytest_timing.TOO_SLOW, ()):
+        terminalreporter.write_line(pytest_timing.line(report))
+
+
 # -- what went wrong
 
 
@@ -312,6 +339,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add to the report of a failed test what its labs were like at that moment."""
     report = yield
+    if report.failed:
+        labs = item.config.stash[_FACTORY].used_by(item)
+        pytest_timing.excuse(item, report, labs, PATIENCE)
     if report.failed:
         for lab in item.config.stash[_FACTORY].used_by(item):
             report.sections += _describe(lab)

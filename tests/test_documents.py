@@ -10,12 +10,13 @@ import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 import patchbay
-from patchbay import Lab, director, events
+from patchbay import Lab, director, events, observer
 from patchbay.doctor.facts import NAMES, Facts, Outcome
 from patchbay.doctor.verdict import diagnose
 
@@ -145,9 +146,10 @@ def test_every_kind_of_event_is_described() -> None:
 
 
 def logged_events() -> dict[str, set[str]]:
-    """The events that the director's source notes, by kind, with the fields named there."""
+    """The events that the sources note, by kind, with the fields named there."""
     found: dict[str, set[str]] = {}
-    for call in ast.walk(ast.parse(inspect.getsource(director))):
+    trees = [ast.parse(inspect.getsource(each)) for each in (director, observer)]
+    for call in chain.from_iterable(map(ast.walk, trees)):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             continue
         helper = call.func.attr == "_iface_event"

@@ -44,6 +44,7 @@ def test_the_plugin_imports_next_to_nothing():
         "patchbay",
         "patchbay.lazily",
         "patchbay.pytest_plugin",
+        "patchbay.pytest_timing",
     }
 
 
@@ -392,3 +393,53 @@ def test_labs_are_for_tests_and_fixtures_while_they_run(run):
     )
 
     result.assert_outcomes(passed=1)
+
+
+TIMED = """
+    import pytest
+
+    @pytest.mark.patchbay_timing({limits})
+    def test_times(lab):
+        lab.add_router("r")
+        assert {outcome}, "the very words"
+    """
+
+
+def test_a_failure_on_a_slow_host_is_an_outcome_of_its_own(run):
+    result = run("-rA", test_it=TIMED.format(limits="steal_pct=-1", outcome=False))
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["HOST TOO SLOW test_it.py::test_times - *", "*= 1 host too slow in *"]
+    )
+
+
+def test_on_a_host_that_keeps_time_a_failure_is_one(run):
+    limits = "stalled_pct=101, steal_pct=101, lag_ms=1e9"
+    result = run(test_it=TIMED.format(limits=limits, outcome=False))
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the very words*"])
+
+
+def test_a_test_that_passes_on_a_slow_host_has_passed(run):
+    result = run(test_it=TIMED.format(limits="steal_pct=-1", outcome=True))
+
+    result.assert_outcomes(passed=1)
+
+
+def test_a_slow_host_is_told_from_other_processes_too(run):
+    text = TIMED.format(limits="steal_pct=-1", outcome=False)
+    result = run("-n", "1", "--junitxml=a.xml", test_it=text)
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["HOST TOO SLOW test_it.py::test_times - *", "*= 1 host too slow in *"]
+    )
+
+
+def test_a_wrong_limit_is_told(run):
+    result = run(test_it=TIMED.format(limits="lag=3", outcome=True))
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*patchbay_timing takes lag_ms=, stalled_pct=, steal_pct=*"])

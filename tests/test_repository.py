@@ -39,11 +39,13 @@ MAY_IMPORT = {
     "patchbay.clock": ("actors.errors", "patchbay.errors"),
     "patchbay.guest": ("actors.errors", "actors.linux", "patchbay.clock", "patchbay.errors"),
     "patchbay.pytest_guest": ("actors.errors", "patchbay.clock", "patchbay.guest"),
+    "patchbay.pytest_timing": ("patchbay", "patchbay.fidelity"),
     "patchbay.pytest_plugin": (
         "patchbay",
         "patchbay.clock",
         "patchbay.doctor",
         "patchbay.pytest_guest",
+        "patchbay.pytest_timing",
     ),
     "patchbay.cli": (
         "patchbay",

@@ -51,6 +51,8 @@ class AsyncLab(AsyncLabRegions):
         ipv6_provisioning: Ipv6Provisioning | str = Ipv6Provisioning.STATIC,
         ipv6_dad: bool = False,
         tls_keys: bool = False,
+        metrics_every: float | None = None,
+        max_lag_ms: float | None = None,
     ) -> None:
         """Describe a lab; the arguments, and the errors when it starts, are those of `Lab`."""
         self._start: Callable[[], Lab] = lambda: Lab(
@@ -61,6 +63,8 @@ class AsyncLab(AsyncLabRegions):
             ipv6_provisioning=ipv6_provisioning,
             ipv6_dad=ipv6_dad,
             tls_keys=tls_keys,
+            metrics_every=metrics_every,
+            max_lag_ms=max_lag_ms,
         )
         self._lab: Lab | None = None
 
@@ -198,6 +202,11 @@ class AsyncLab(AsyncLabRegions):
     # -- time
 
     advance = awaited(Lab.advance)
+
+    # -- how it goes
+
+    stats = awaited(Lab.stats)
+    fidelity = awaited(Lab.fidelity)
 
     # -- events
 

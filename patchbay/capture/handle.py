@@ -21,8 +21,8 @@ from patchbay.topology.plain import to_plain
 from patchbay.topology.snapshot import interface_snapshots
 
 if TYPE_CHECKING:
-    from patchbay.lab import Lab
     from patchbay.topology.hosts import IPAddress
+    from patchbay.watched import Watched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Capture:
     @classmethod
     def start(
         cls,
-        lab: Lab,
+        lab: Watched,
         selection: Selection,
         destination: Destination,
         filter_text: str | None,
@@ -188,7 +188,7 @@ def _stats(told: Any) -> CaptureStats:
     return CaptureStats(interfaces=interfaces, error=told["error"])
 
 
-def _program(lab: Lab, filter_text: str | None, snaplen: int | None) -> bytes:
+def _program(lab: Watched, filter_text: str | None, snaplen: int | None) -> bytes:
     """What the kernel is told to keep.
 
     Raises:

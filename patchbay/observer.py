@@ -1,0 +1,134 @@
+"""What clients ask a lab's supervisor to see: packets, counters, how well the host kept time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import cast
+
+from actors.protocol import Plain
+from actors.supervisor import Supervisor
+from patchbay.capture.bpf import unpacked
+from patchbay.capture.keys import KeyLog
+from patchbay.capture.recordings import Recordings
+from patchbay.capture.selection import Selection
+from patchbay.events import EventLog
+from patchbay.fidelity import Fidelity, Totals
+from patchbay.observation import Counters, Metrics, Wakefulness, soonest
+from patchbay.topology.graph import node_names
+from patchbay.topology.model import Topology
+from patchbay.topology.plain import from_plain, to_plain
+from patchbay.topology.snapshot import interface_snapshots
+from patchbay.wiring import readers
+from patchbay.wiring.kernel import Kernel
+
+
+class Observer:
+    """Looks, and changes nothing; the director passes on the requests that it does not answer."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        kernel: Kernel,
+        log: EventLog,
+        topology: Callable[[], Topology],
+        options: dict[str, Plain],
+    ) -> None:
+        """Begin to observe what the lab's options ask for.
+
+        Args:
+            supervisor: whose process this is.
+            kernel: the namespaces of the nodes.
+            log: where events go.
+            topology: the network as it is now.
+            options: those of the lab.
+        """
+        self._supervisor = supervisor
+        self._kernel = kernel
+        self._log = log
+        self._topology = topology
+        directory = cast("str | None", options["outdir"])
+        self._key_log = KeyLog(directory) if options["tls_keys"] else None
+        self._recordings = Recordings(
+            supervisor,
+            kernel,
+            on_end=lambda number: self._log.add("capture_ended", capture=number),
+            on_lack=lambda number, reason: self._log.add(
+                "capture_incomplete", capture=number, reason=reason
+            ),
+        )
+        self._wakefulness = Wakefulness(
+            cast("float | None", options["max_lag_ms"]),
+            lambda lag: self._log.add("timing_untrusted", lag_ms=round(lag, 3)),
+        )
+        every = cast("float | None", options["metrics_every"])
+        self._metrics = Metrics(directory, every, self._counters)
+
+    # -- the director
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables for everything that runs on nodes."""
+        return {} if self._key_log is None else self._key_log.environment
+
+    def follow(self, topology: Topology) -> None:
+        """Take a change of the network into account that the kernel has made."""
+        self._recordings.follow(topology)
+
+    def turn(self) -> float | None:
+        """Do what is due; seconds until the next time, None if there is none."""
+        return soonest(self._wakefulness.turn(self._supervisor.overslept), self._metrics.turn())
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._metrics.close()
+
+    # -- requests
+
+    def on_capture(
+        self, selection: Plain, program: bytes, filter_text: str, snaplen: int | None
+    ) -> Plain:
+        """Start a recording; its client's channel and the file come with the request."""
+        chosen = from_plain(Selection, selection)
+        keys = [] if self._key_log is None else [self._key_log.descriptor]
+        number = self._recordings.start(
+            self._topology(),
+            chosen,
+            unpacked(program),
+            filter_text=filter_text,
+            snaplen=snaplen,
+            given=[*self._supervisor.given, *keys],
+        )
+        self._log.add(
+            "capture_started",
+            capture=number,
+            node=chosen.node,
+            iface=chosen.interface,
+            filter=filter_text,
+        )
+        return number
+
+    def on_stats(self, node: str, iface: str) -> Plain:
+        """The counters of an interface."""
+        return asdict(readers.link(self._kernel.connection(node), iface).statistics)
+
+    def on_all_stats(self) -> Plain:
+        """The counters of all interfaces, by node and name."""
+        return cast("Plain", self._counters())
+
+    def _counters(self) -> Counters:
+        topology = self._topology()
+        found: Counters = {}
+        for node in node_names(topology):
+            links = {link.name: link for link in self._kernel.links(node)}
+            found[node] = {
+                each.name: asdict(links[each.name].statistics)
+                for each in interface_snapshots(topology, node)
+                if each.name in links
+            }
+        return found
+
+    def on_fidelity(self, since: Plain) -> Plain:
+        """What the host did since a moment; since the lab began if that is None."""
+        before = self._wakefulness.begin if since is None else from_plain(Totals, since)
+        return to_plain(Fidelity.between(before, self._wakefulness.totals()))
