@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import TYPE_CHECKING, Literal, cast
@@ -15,7 +16,7 @@ from patchbay.errors import ConfigError, Problem
 from patchbay.links.choice import EngineChoice
 from patchbay.topology.plain import to_plain
 from patchbay.topology.snapshot import InterfaceSnapshot
-from patchbay.values import LinkCondition, LinkEngine, Named, name_of, parse
+from patchbay.values import FlowMatch, LinkCondition, LinkEngine, Named, name_of, parse, parse_flows
 
 if TYPE_CHECKING:
     from patchbay.nodes import LabNode, Router
@@ -141,6 +142,11 @@ class Iface:
         now = self._now()
         return now.condition_up if direction == "up" else now.condition_down
 
+    def flows(self, direction: Literal["up", "down"] = "up") -> dict[FlowMatch, LinkCondition]:
+        """What packets of some flows meet instead, in the order in which they are looked at."""
+        now = self._now()
+        return dict(now.flows_up if direction == "up" else now.flows_down)
+
     def engine(self, direction: Literal["up", "down"] = "up") -> EngineChoice | None:
         """What makes the condition of a direction, and why that; None for a clean link."""
         now = self._now()
@@ -227,6 +233,7 @@ class Iface:
         direction: Direction = "both",
         *,
         engine: LinkEngine | str | None = None,
+        flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
     ) -> None:
         """Set what packets meet from now on; no packet is lost or overtaken by the change.
 
@@ -234,13 +241,22 @@ class Iface:
             condition: the condition, or the name of a preset; None for a clean link.
             direction: packets that leave the node (`up`), that arrive at it (`down`), or both.
             engine: what makes it; the lab's if not given.
+            flows: what packets of some flows meet instead: a condition for each, the first that
+                matches holds. Each has a rate and a queue of its own. Without it no flow meets
+                anything else, whatever did before.
 
         Raises:
             ConfigError: there is no such condition, or this host cannot make it.
         """
         value = None if condition is None else to_plain(parse(LinkCondition, condition))
         asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
-        self._ask("set_condition", condition=value, direction=direction, engine=asked)
+        self._ask(
+            "set_condition",
+            condition=value,
+            direction=direction,
+            engine=asked,
+            flows=to_plain(parse_flows(flows)),
+        )
 
     def remove(self) -> None:
         """Remove it; a default route that it carried moves to the next interface."""

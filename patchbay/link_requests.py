@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from actors.protocol import Plain
 from patchbay.events import EventLog
+from patchbay.links.spec import Flows
 from patchbay.topology import edit
 from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Topology
@@ -18,6 +19,7 @@ from patchbay.wiring.kernel import Kernel
 
 _CONDITION: Any = LinkCondition | None
 _ENGINE: Any = LinkEngine | None
+_FLOWS: Any = Flows
 
 
 class LinkRequests(ABC):
@@ -32,13 +34,21 @@ class LinkRequests(ABC):
         """Have the network be so, or raise and leave it as it was."""
 
     def on_set_condition(
-        self, node: str, name: str, condition: Plain, direction: str, engine: Plain
+        self,
+        node: str,
+        name: str,
+        condition: Plain,
+        direction: str,
+        engine: Plain,
+        flows: Plain = (),
     ) -> Plain:
         """Set what packets of an interface meet."""
         value, asked = from_plain(_CONDITION, condition), from_plain(_ENGINE, engine)
         way = cast("edit.Direction", direction)
         before = self._able(self._topology)
-        self._change(edit.set_condition(before, node, name, value, way, asked))
+        self._change(
+            edit.set_condition(before, node, name, value, way, asked, from_plain(_FLOWS, flows))
+        )
         engines = interface_engines(self._topology, node, name)
         self._log.add(
             "link_condition_changed",
@@ -47,19 +57,24 @@ class LinkRequests(ABC):
             condition=condition,
             direction=way,
             engine={one: to_plain(engines[one]) for one in engines if way in (one, "both")},
+            flows=flows,
         )
         return None
 
-    def on_set_downlink(self, node: str, condition: Plain, engine: Plain) -> Plain:
+    def on_set_downlink(
+        self, node: str, condition: Plain, engine: Plain, flows: Plain = ()
+    ) -> Plain:
         """Set what packets from a router to its LAN meet."""
         value, asked = from_plain(_CONDITION, condition), from_plain(_ENGINE, engine)
-        self._change(edit.set_downlink(self._able(self._topology), node, value, asked))
+        met = from_plain(_FLOWS, flows)
+        self._change(edit.set_downlink(self._able(self._topology), node, value, asked, met))
         engines = interface_engines(self._topology, node, LAN_BRIDGE)
         self._log.add(
             "downlink_condition_changed",
             node=node,
             condition=condition,
             engine=to_plain(engines["up"]),
+            flows=flows,
         )
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -25,6 +25,7 @@ from patchbay.topology.plan import node_plan
 from patchbay.topology.requests import as_config
 from patchbay.topology.snapshot import InterfaceSnapshot
 from patchbay.values import (
+    FlowMatch,
     IfaceConfig,
     IpSupport,
     LinkCondition,
@@ -35,6 +36,7 @@ from patchbay.values import (
     NatV6Mode,
     name_of,
     parse,
+    parse_flows,
     parse_nat,
 )
 
@@ -345,6 +347,7 @@ class Router(RouterFirewall, LabNode):
         device: Named | str | None = None,
         *,
         engine: LinkEngine | str | None = None,
+        flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
     ) -> None:
         """Set what packets meet that it sends into its LAN.
 
@@ -356,6 +359,7 @@ class Router(RouterFirewall, LabNode):
                 With it, this is the condition `down` of its interface, and of packets from other
                 hosts of the LAN as well.
             engine: what makes it; the lab's if not given.
+            flows: what packets of some flows meet instead, as in `Iface.set_condition`.
 
         Raises:
             ConfigError: there is no such condition, this host cannot make it, or the device is
@@ -363,8 +367,11 @@ class Router(RouterFirewall, LabNode):
         """
         value = None if condition is None else to_plain(parse(LinkCondition, condition))
         asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
+        met = to_plain(parse_flows(flows))
         if device is None:
-            self._lab.request("set_downlink", node=self._name, condition=value, engine=asked)
+            self._lab.request(
+                "set_downlink", node=self._name, condition=value, engine=asked, flows=met
+            )
             return
         self._model()
         owner = name_of(device)
@@ -382,6 +389,7 @@ class Router(RouterFirewall, LabNode):
                 condition=value,
                 direction="down",
                 engine=asked,
+                flows=met,
             )
 
     @property

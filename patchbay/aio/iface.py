@@ -50,6 +50,7 @@ class AsyncIface(Twin[Iface]):
 
     condition = awaited(Iface.condition)
     engine = awaited(Iface.engine)
+    flows = awaited(Iface.flows)
     stats = awaited(Iface.stats)
     capture = awaited_handle(Iface.capture, lambda _, capture: AsyncCapture(capture))
     up = awaited(Iface.up)

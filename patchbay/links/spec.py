@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from patchbay.values import FlowMatch, LinkCondition
 
+Flows = tuple[tuple[FlowMatch, LinkCondition], ...]
+"""What packets of flows meet; the first that matches holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
@@ -15,13 +18,13 @@ class LinkSpec:
         name: what the cable is called, in events and in what random choices are drawn from.
         seed: the lab's.
         condition: what packets meet that match no flow.
-        flows: what packets of a flow meet; the first that matches holds.
+        flows: what packets of flows meet.
     """
 
     name: str
     seed: int
     condition: LinkCondition
-    flows: tuple[tuple[FlowMatch, LinkCondition], ...] = ()
+    flows: Flows = ()
 
     @property
     def clean(self) -> bool:

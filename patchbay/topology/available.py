@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from patchbay.errors import ConfigError, Problems
 from patchbay.links.choice import EngineChoice, choose, meaningless
-from patchbay.links.spec import LinkSpec
+from patchbay.links.spec import Flows, LinkSpec
 from patchbay.topology.model import Topology
 from patchbay.values import Ipv6Provisioning, LinkCondition, LinkEngine, NatV6Mode
 
@@ -21,15 +21,22 @@ def check_condition(
     problems: Problems,
     place: str,
     engine: LinkEngine | None = None,
+    flows: Flows = (),
 ) -> None:
     """Add a problem unless an engine that may be chosen can make this condition."""
-    if condition is None or condition.perfect:
+    spec = LinkSpec(place, 0, condition or LinkCondition(), flows)
+    if spec.clean:
         return
-    if (reason := meaningless(condition)) is not None:
+    before = len(problems)
+    if (reason := meaningless(spec.condition)) is not None:
         problems.add(place, reason)
+    for number, (_, each) in enumerate(flows, 1):
+        if (reason := meaningless(each)) is not None:
+            problems.add(f"{place}, flow {number}", reason)
+    if len(problems) > before:
         return
     try:
-        choice_of(topology, LinkSpec(place, 0, condition), engine)
+        choice_of(topology, spec, engine)
     except ConfigError as error:
         problems.extend(error, place)
 

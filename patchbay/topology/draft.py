@@ -142,6 +142,7 @@ class Draft:
             self.problems,
             f"{place}, downlink",
             request.downlink_engine,
+            request.downlink_flows,
         )
         mtu = self._checked_mtu(request.mtu, place, v6=support.v6)
         config = IfaceConfig(upstream_of(self, request, place))
@@ -168,6 +169,7 @@ class Draft:
             mtu=request.mtu,
             downlink=request.downlink,
             downlink_engine=request.downlink_engine,
+            downlink_flows=request.downlink_flows,
         )
 
     def _add_device(self, request: DeviceRequest) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from patchbay.errors import ConfigError, Problem, Problems
+from patchbay.links.spec import Flows
 from patchbay.topology import available
 from patchbay.topology.allocate import Ledger
 from patchbay.topology.domains import check_overlaps
@@ -238,8 +239,11 @@ def set_condition(
     condition: LinkCondition | None,
     direction: Direction = "both",
     engine: LinkEngine | None = None,
+    flows: Flows = (),
 ) -> Topology:
     """Set what packets meet that leave the node (`up`), arrive at it (`down`), or both.
+
+    Packets of the flows meet something else.
 
     Of a router's own LAN, `up` is its downlink; what arrives from a LAN has no condition.
     """
@@ -248,18 +252,20 @@ def set_condition(
         if direction != "up":
             message = "a LAN has the direction 'up' only: what the router sends into it"
             raise ConfigError(Problem(f"router {node!r}, {name}, condition", message))
-        return set_downlink(topology, node, condition, engine)
+        return set_downlink(topology, node, condition, engine, flows)
     interface = find_interface(topology, node, name)
     problems = Problems()
     place = f"node {node!r}, {name}, condition"
-    available.check_condition(topology, condition, problems, place, engine)
+    available.check_condition(topology, condition, problems, place, engine, flows)
     if direction not in ("up", "down", "both"):
         problems.add(place, f"{direction!r} is no direction: it is 'up', 'down' or 'both'")
     problems.check()
     if direction in ("up", "both"):
-        interface = replace(interface, condition_up=condition, engine_up=engine)
+        interface = replace(interface, condition_up=condition, engine_up=engine, flows_up=flows)
     if direction in ("down", "both"):
-        interface = replace(interface, condition_down=condition, engine_down=engine)
+        interface = replace(
+            interface, condition_down=condition, engine_down=engine, flows_down=flows
+        )
     return _with_interface(topology, owner, interface)
 
 
@@ -337,13 +343,15 @@ def set_downlink(
     router: str,
     condition: LinkCondition | None,
     engine: LinkEngine | None = None,
+    flows: Flows = (),
 ) -> Topology:
-    """Set what packets from a router to each host of its LAN meet."""
+    """Set what packets from a router to its LAN meet."""
     owner, problems = find_router(topology, router), Problems()
     place = f"router {router!r}, downlink"
-    available.check_condition(topology, condition, problems, place, engine)
+    available.check_condition(topology, condition, problems, place, engine, flows)
     problems.check()
-    return _with_node(topology, replace(owner, downlink=condition, downlink_engine=engine))
+    changed = replace(owner, downlink=condition, downlink_engine=engine, downlink_flows=flows)
+    return _with_node(topology, changed)
 
 
 # ---- helpers ----------------------------------------------------------------------------------

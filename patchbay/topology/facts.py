@@ -178,16 +178,26 @@ def _plug(facts: Facts, topology: Topology, node: str, interface: Interface, mtu
         peer_mtu=max(mtu, lan.mtu, MTU_DEFAULT),
         bridge=_bridge_name(lan, interface.port // BRIDGE_PORTS),
     )
-    for where, direction, condition, engine, bytes_taken in (
-        (node, "up", interface.condition_up, interface.engine_up, mtu),
-        (lan.node, "down", interface.condition_down, interface.engine_down, cable.peer_mtu),
-    ):
-        name = interface.name if direction == "up" else cable.peer_interface
-        link = make_link(
-            topology, f"{node}/{interface.name}/{direction}", condition, engine, bytes_taken
-        )
-        if link is not None:
-            facts.links[where, name] = link
+    up = make_link(
+        topology,
+        f"{node}/{interface.name}/up",
+        interface.condition_up,
+        interface.engine_up,
+        mtu,
+        interface.flows_up,
+    )
+    if up is not None:
+        facts.links[node, interface.name] = up
+    down = make_link(
+        topology,
+        f"{node}/{interface.name}/down",
+        interface.condition_down,
+        interface.engine_down,
+        cable.peer_mtu,
+        interface.flows_down,
+    )
+    if down is not None:
+        facts.links[lan.node, cable.peer_interface] = down
     facts.up[node, interface.name] = interface.up
     gateway_mac = macs.bridge_mac(lan.number)
     for address in (interface.address, interface.address6):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from patchbay.errors import ConfigError, Problem
-from patchbay.links.spec import LinkSpec
+from patchbay.links.spec import Flows, LinkSpec
 from patchbay.topology.available import choice_of
 from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Router, Topology
@@ -17,15 +17,16 @@ def make_link(
     condition: LinkCondition | None,
     engine: LinkEngine | None,
     mtu: int,
+    flows: Flows = (),
 ) -> Link | None:
     """Return what an interface is told of what packets meet; None for a clean link.
 
     Raises:
         ConfigError: this host cannot do it with the engine that was asked for.
     """
-    if condition is None or condition.perfect:
+    spec = LinkSpec(name, topology.seed, condition or LinkCondition(), flows)
+    if spec.clean:
         return None
-    spec = LinkSpec(name, topology.seed, condition)
     try:
         return Link(spec=spec, choice=choice_of(topology, spec, engine), mtu=mtu)
     except ConfigError as error:
@@ -42,4 +43,5 @@ def downlink(topology: Topology, router: Router) -> Link | None:
         router.downlink,
         router.downlink_engine,
         router.mtu or MTU_DEFAULT,
+        router.downlink_flows,
     )

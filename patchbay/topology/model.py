@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from types import MappingProxyType
 
+from patchbay.links.spec import Flows
 from patchbay.values import (
     Firewall,
     FirewallConfig,
@@ -62,6 +63,9 @@ class Interface:
     engine_up: LinkEngine | None = None
     """What makes `condition_up`; None for what the lab says."""
     engine_down: LinkEngine | None = None
+    flows_up: Flows = ()
+    """What packets of some flows meet instead of `condition_up`."""
+    flows_down: Flows = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,8 @@ class Router:
     """What packets from the router to each host of its LAN meet."""
     downlink_engine: LinkEngine | None = None
     """What makes `downlink`; None for what the lab says."""
+    downlink_flows: Flows = ()
+    """What packets of some flows meet instead of `downlink`."""
 
     @property
     def upstream(self) -> str:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
 from patchbay.errors import ConfigError, Problems
+from patchbay.links.spec import Flows
 from patchbay.topology.model import IX
 from patchbay.values import (
     Firewall,
@@ -48,6 +49,7 @@ class RouterRequest:
     released: tuple[str, ...] = ()
     downlink: LinkCondition | None = None
     downlink_engine: LinkEngine | None = None
+    downlink_flows: Flows = ()
     downstream: IPv4Network | None = None
     downstream6: IPv6Network | None = None
     mtu: int | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from patchbay.links.choice import EngineChoice
-from patchbay.links.spec import LinkSpec
+from patchbay.links.spec import Flows, LinkSpec
 from patchbay.topology.available import choice_of
 from patchbay.topology.graph import find_node, lan_of, networks_of, plugged_in
 from patchbay.topology.joints import joints_of
@@ -30,6 +30,8 @@ class InterfaceSnapshot:
         condition_down: what packets meet that arrive at it.
         engine_up: what makes `condition_up`; None for a clean link.
         engine_down: the same of `condition_down`.
+        flows_up: what packets of some flows meet instead of `condition_up`.
+        flows_down: the same of `condition_down`.
     """
 
     name: str
@@ -47,6 +49,8 @@ class InterfaceSnapshot:
     condition_down: LinkCondition | None = None
     engine_up: EngineChoice | None = None
     engine_down: EngineChoice | None = None
+    flows_up: Flows = ()
+    flows_down: Flows = ()
 
 
 def interface_snapshots(topology: Topology, name: str) -> tuple[InterfaceSnapshot, ...]:
@@ -61,7 +65,8 @@ def interface_snapshots(topology: Topology, name: str) -> tuple[InterfaceSnapsho
         bridge = replace(
             _bridge(topology, name),
             condition_up=node.downlink,
-            engine_up=_engine(topology, node.downlink, node.downlink_engine),
+            engine_up=_engine(topology, node.downlink, node.downlink_engine, node.downlink_flows),
+            flows_up=node.downlink_flows,
         )
         return (_plugged(topology, node.uplink, node.mtu), bridge)
     return tuple(_plugged(topology, each, node.mtu) for each in node.interfaces)
@@ -92,17 +97,22 @@ def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> Inter
         up=interface.up,
         condition_up=interface.condition_up,
         condition_down=interface.condition_down,
-        engine_up=_engine(topology, interface.condition_up, interface.engine_up),
-        engine_down=_engine(topology, interface.condition_down, interface.engine_down),
+        engine_up=_engine(
+            topology, interface.condition_up, interface.engine_up, interface.flows_up
+        ),
+        engine_down=_engine(
+            topology, interface.condition_down, interface.engine_down, interface.flows_down
+        ),
+        flows_up=interface.flows_up,
+        flows_down=interface.flows_down,
     )
 
 
 def _engine(
-    topology: Topology, condition: LinkCondition | None, engine: LinkEngine | None
+    topology: Topology, condition: LinkCondition | None, engine: LinkEngine | None, flows: Flows
 ) -> EngineChoice | None:
-    if condition is None or condition.perfect:
-        return None
-    return choice_of(topology, LinkSpec("", 0, condition), engine)
+    spec = LinkSpec("", 0, condition or LinkCondition(), flows)
+    return None if spec.clean else choice_of(topology, spec, engine)
 
 
 def _bridge(topology: Topology, name: str) -> InterfaceSnapshot:

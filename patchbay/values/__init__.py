@@ -19,7 +19,7 @@ from patchbay.values.firewall_rule import (
 )
 from patchbay.values.flow import FlowMatch
 from patchbay.values.iface import IfaceConfig, Named, name_of
-from patchbay.values.link import LinkCondition, QueueDiscipline
+from patchbay.values.link import LinkCondition, QueueDiscipline, parse_flows
 from patchbay.values.loss import FourState, GilbertElliott
 from patchbay.values.nat import (
     Nat,
@@ -81,6 +81,7 @@ __all__ = [
     "parse",
     "parse_address",
     "parse_firewall",
+    "parse_flows",
     "parse_mac",
     "parse_nat",
 ]

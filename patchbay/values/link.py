@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from patchbay.errors import ConfigError, Problems
 from patchbay.values.delay import DelayTable, JitterDistribution, Slots
+from patchbay.values.flow import FlowMatch
 from patchbay.values.loss import FourState, GilbertElliott
 from patchbay.values.parsing import (
     MTU_MAX,
@@ -18,6 +19,7 @@ from patchbay.values.parsing import (
     check_number,
     is_int,
     is_number,
+    parse,
     put,
 )
 
@@ -289,3 +291,29 @@ LinkCondition.PRESETS = MappingProxyType(
         "5g": LinkCondition.MOBILE_5G,
     }
 )
+
+
+def parse_flows(
+    value: Mapping[FlowMatch, LinkCondition | str] | None, place: str = "flows"
+) -> tuple[tuple[FlowMatch, LinkCondition], ...]:
+    """Return what packets of flows meet, each condition parsed.
+
+    Raises:
+        ConfigError: it is no mapping from `FlowMatch` to conditions; all mistakes are told.
+    """
+    problems = Problems()
+    found: list[tuple[FlowMatch, LinkCondition]] = []
+    given: object = value
+    if not isinstance(given, Mapping | None):
+        problems.add(place, f"{given!r} is no mapping from FlowMatch(...) to conditions")
+        problems.check()
+    for number, (match, condition) in enumerate((value or {}).items(), 1):
+        key: object = match
+        if not isinstance(key, FlowMatch):
+            problems.add(f"{place}, {number}", f"{key!r} is no FlowMatch(...)")
+        try:
+            found.append((match, parse(LinkCondition, condition, f"{place}, {number}")))
+        except ConfigError as error:
+            problems.extend(error)
+    problems.check()
+    return tuple(found)

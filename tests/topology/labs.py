@@ -13,7 +13,7 @@ from patchbay.topology.requests import (
     router_request,
     trunk_request,
 )
-from patchbay.values import Firewall, IfaceConfig, LinkCondition, Nat, RegionLink
+from patchbay.values import Firewall, FlowMatch, IfaceConfig, LinkCondition, Nat, RegionLink
 
 
 def lab(*requests, **options):
@@ -147,7 +147,8 @@ def _mtu(t, a, b, c):
 def _condition(t, a, b, c):
     condition = (None, LinkCondition.WIFI, LinkCondition(rate_kbit=1000), LinkCondition.LAN)[b % 4]
     direction = ("up", "down", "both")[c % 3]
-    return edit.set_condition(t, *_any_interface(t, a), condition, direction)
+    flows = ((FlowMatch(port=443), LinkCondition.WIFI_BAD),) if a % 3 == 0 else ()
+    return edit.set_condition(t, *_any_interface(t, a), condition, direction, flows=flows)
 
 
 def _downlink(t, a, b, c):

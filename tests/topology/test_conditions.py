@@ -19,6 +19,7 @@ from patchbay.values import (
     LinkCondition,
     QueueDiscipline,
     Slots,
+    parse_flows,
 )
 
 EVERYTHING = LinkCondition(
@@ -77,6 +78,29 @@ def test_what_is_written_into_a_file_is_read_from_it(condition):
     text = writing.table("[x]", {"condition": dumping._condition(condition)})
 
     assert values.condition(tomllib.loads(text)["x"]["condition"]) == condition
+
+
+def test_flows_are_written_into_a_file_and_read_from_it():
+    flows = tuple(zip(FLOWS, CONDITIONS, strict=False))
+
+    text = writing.table("[x]", {"flows": dumping._flows(flows)})
+
+    assert values.flows(tomllib.loads(text)["x"]["flows"]) == flows
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"no": "wifi"}, "'no' is no FlowMatch(...)"),
+        ({FlowMatch(): "wfi"}, "did you mean 'wifi'"),
+        ([FlowMatch()], "is no mapping"),
+    ],
+)
+def test_what_is_no_condition_of_a_flow_is_refused(given, said):
+    with pytest.raises(ConfigError) as caught:
+        parse_flows(given)
+
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.requests import DeviceRequest, RouterRequest
 from patchbay.values import (
     Firewall,
+    FlowMatch,
     IfaceConfig,
     LinkCondition,
     LinkEngine,
@@ -365,6 +366,26 @@ def test_conditions_are_kept_by_direction():
     assert t.routers["home"].downlink == LinkCondition.WIFI
     assert "has the direction 'up' only" in refusal(
         edit.set_condition, t, "home", "lan", LinkCondition.WIFI
+    )
+
+
+def test_flows_are_kept_by_direction_until_the_next_condition():
+    flows = ((FlowMatch(port=443), LinkCondition.WIFI),)
+    t = edit.set_condition(usual(), "laptop", "eth0", None, "down", flows=flows)
+    assert (iface(t, "laptop").flows_up, iface(t, "laptop").flows_down) == ((), flows)
+    t = edit.set_condition(t, "laptop", "eth0", None, "up")
+    assert iface(t, "laptop").flows_down == flows
+    t = edit.set_condition(t, "laptop", "eth0", None)
+    assert iface(t, "laptop").flows_down == ()
+    t = edit.set_downlink(t, "home", None, flows=flows)
+    assert t.routers["home"].downlink_flows == flows
+    kernel_only = replace(t, link_features=("netem", "tbf"))
+    assert "this kernel has no conditions of flows" in refusal(
+        edit.set_condition, kernel_only, "laptop", "eth0", None, flows=flows
+    )
+    hopeless = ((FlowMatch(), LinkCondition(reorder_pct=1)),)
+    assert "condition, flow 1: packets can only overtake" in refusal(
+        edit.set_condition, t, "laptop", "eth0", None, flows=hopeless
     )
 
 

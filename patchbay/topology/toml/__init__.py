@@ -15,12 +15,13 @@ Tables:
     `[lab]`: `name`, `ipv6-dad` (true or false), `ipv6-provisioning`, `link-engine`.
     `[[router]]`: `name`, `preset`, `upstream` (a router; its region or the IX without it),
         `region`, `nat`, `nat-v6`, `ip-support`, `firewall`, `downlink` (a condition),
-        `downlink-engine`, `downstream`, `downstream6` (subnets of its LAN), `mtu`.
+        `downlink-engine`, `downlink-flows`, `downstream`, `downstream6` (subnets of its LAN), `mtu`.
     `[router.wan]`: the uplink of the router above it, as an interface without `gateway`.
     `[device.NAME]`: `default-via` (the first interface without it), `mtu`, and `count`, which makes
         devices `NAME-0`, `NAME-1` and so on.
     `[device.NAME.INTERFACE]`: `gateway` (a router), `condition` or `condition-up` and
-        `condition-down`, `engine-up` and `engine-down`, `address`, `address6`, `addresses` (further
+        `condition-down`, `engine-up` and `engine-down`, `flows-up` and `flows-down` (arrays of
+        tables, each with `match` and `condition`), `address`, `address6`, `addresses` (further
         ones), `mac`, `mtu`, `up`.
     `[region.NAME]`: `transit` (true or false), `downstream`, `downstream6` (subnets of its LAN), and
         `latencies`, which links it: a table of regions and milliseconds.

@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface, IPv6Interface
 from types import MappingProxyType
 
 from patchbay.errors import Problems
+from patchbay.links.spec import Flows
 from patchbay.topology.available import check_condition
 from patchbay.topology.domains import check_overlaps
 from patchbay.topology.draft import Draft
@@ -38,6 +39,8 @@ class Details:
     condition_down: LinkCondition | None = None
     engine_up: LinkEngine | None = None
     engine_down: LinkEngine | None = None
+    flows_up: Flows | None = None
+    flows_down: Flows | None = None
 
     def apply(self, interface: Interface) -> Interface:
         """Return the interface with these details; its hardware address follows its cable."""

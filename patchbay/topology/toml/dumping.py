@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from enum import Enum
 
 from patchbay.errors import ConfigError
+from patchbay.links.spec import Flows
 from patchbay.topology.graph import UPLINK, interfaces
 from patchbay.topology.macs import interface_mac
 from patchbay.topology.model import IX, Device, Interface, Router, Topology
@@ -20,6 +21,7 @@ from patchbay.values import (
     Firewall,
     FirewallConfig,
     FirewallRule,
+    FlowMatch,
     FourState,
     GilbertElliott,
     IfaceConfig,
@@ -181,6 +183,8 @@ def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, V
         found["downlink"] = _condition(router.downlink)
     if router.downlink_engine is not None:
         found["downlink-engine"] = kebab(router.downlink_engine)
+    if router.downlink_flows:
+        found["downlink-flows"] = _flows(router.downlink_flows)
     if subnets and router.downstream is not None:
         found["downstream"] = str(router.downstream)
     if subnets and router.downstream6 is not None:
@@ -227,6 +231,10 @@ def _interface(owner: str, interface: Interface, chosen: _Chosen) -> dict[str, V
         found["engine-up"] = kebab(interface.engine_up)
     if interface.engine_down is not None:
         found["engine-down"] = kebab(interface.engine_down)
+    if interface.flows_up:
+        found["flows-up"] = _flows(interface.flows_up)
+    if interface.flows_down:
+        found["flows-down"] = _flows(interface.flows_down)
     if interface.lan in chosen.addresses:
         if interface.address is not None:
             found["address"] = str(interface.address)
@@ -251,6 +259,25 @@ def _condition(condition: LinkCondition) -> Value:
         if condition == preset:
             return kebab(name)
     return _fields(condition, LinkCondition())
+
+
+def _flows(flows: Flows) -> Value:
+    return [
+        {"match": _match(match), "condition": _condition(condition)} for match, condition in flows
+    ]
+
+
+def _match(match: FlowMatch) -> Value:
+    found: dict[str, Value] = {}
+    if match.protocol is not None:
+        found["protocol"] = match.protocol
+    if match.port is not None:
+        found["port"] = list(match.port)
+    if match.address is not None:
+        found["address"] = str(match.address)
+    if match.dscp is not None:
+        found["dscp"] = match.dscp
+    return found
 
 
 def _nat(nat: Nat | NatConfig) -> Value:

@@ -153,6 +153,7 @@ class _Reading:
             released=table.parsed("released", values.macs) or (),
             downlink=table.parsed("downlink", values.condition),
             downlink_engine=table.parsed("downlink_engine", values.engine),
+            downlink_flows=table.parsed("downlink_flows", values.flows) or (),
             downstream=table.parsed("downstream", values.network),
             downstream6=table.parsed("downstream6", values.network6),
             mtu=table.get("mtu", int),
@@ -248,6 +249,8 @@ class _Reading:
             condition_down=table.parsed("condition_down", values.condition) or both,
             engine_up=table.parsed("engine_up", values.engine),
             engine_down=table.parsed("engine_down", values.engine),
+            flows_up=table.parsed("flows_up", values.flows),
+            flows_down=table.parsed("flows_down", values.flows),
         )
         if not of_uplink:
             return details

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Protocol, TypeVar
 
 from patchbay.errors import ConfigError, Problem, Problems, nearest
+from patchbay.links.spec import Flows
 from patchbay.topology.toml.keys import kebab
 from patchbay.values import (
     DelayTable,
@@ -16,6 +18,7 @@ from patchbay.values import (
     FirewallDirection,
     FirewallProtocol,
     FirewallRule,
+    FlowMatch,
     FourState,
     GilbertElliott,
     IpSupport,
@@ -87,6 +90,37 @@ def ip_support(value: object) -> IpSupport:
 def provisioning(value: object) -> Ipv6Provisioning:
     """Read how hosts get their IPv6 addresses."""
     return _named(Ipv6Provisioning, value)
+
+
+def flows(value: object) -> Flows:
+    """Read what packets of flows meet: an array of tables, each with `match` and `condition`."""
+    if not isinstance(value, list):
+        raise _fail(f"{value!r} is not an array of tables")
+    return tuple(_flow(each) for each in value)
+
+
+def _flow(value: object) -> tuple[FlowMatch, LinkCondition]:
+    made = _made(_Flow, _entries(value), {"match": _match, "condition": condition})
+    return made.match, made.condition
+
+
+def _match(value: object) -> FlowMatch:
+    names = FlowMatch.__slots__
+    parsers: dict[str, Parser] = {**dict.fromkeys(names, _as_is), "port": _port_or_ports}
+    return _made(FlowMatch, _entries(value), parsers)
+
+
+def _port_or_ports(value: object) -> object:
+    return _ports(value) if isinstance(value, list) else value
+
+
+_ALL_PACKETS = FlowMatch()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flow:
+    match: FlowMatch = _ALL_PACKETS
+    condition: LinkCondition = LinkCondition.LAN
 
 
 def engine(value: object) -> LinkEngine:
