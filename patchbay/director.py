@@ -19,6 +19,7 @@ from patchbay.errors import PatchbayError
 from patchbay.etc import static_files
 from patchbay.events import EventLog
 from patchbay.firewall_requests import FirewallRequests
+from patchbay.links.userspace.process import EngineProcess
 from patchbay.observation import soonest
 from patchbay.observer import Observer
 from patchbay.region_requests import RegionRequests
@@ -83,7 +84,13 @@ class LabDirector(RegionRequests, FirewallRequests):
             link_engine=cast("str", options["link_engine"]),
             seed=cast("int", options["seed"]),
         )
-        self._kernel = Kernel(dad=self._topology.ipv6_dad)
+        self._kernel = Kernel(
+            dad=self._topology.ipv6_dad,
+            start_engine=lambda: EngineProcess(
+                supervisor.start_worker,
+                lambda reason: self._log.add("link_engine_died", reason=reason),
+            ),
+        )
         self._log = EventLog(cast("str | None", options["outdir"]))
         self._supervisor.output_directory = self._log.nodes_directory
         self._services = Services(supervisor, self._kernel, self._log.add)

@@ -115,7 +115,8 @@ class Detour:
                 ask(messages.new_forwarding(lan_end, cable.mac, learned=False))
                 # Frames from the node, and those to everybody: so do they.
                 began = time.time_ns()
-                ask(messages.shut_port(cable.peer_interface))
+                if link(self._far.route, cable.peer_interface).bridge is not None:
+                    ask(messages.shut_port(cable.peer_interface))
                 since = (began + time.time_ns()) // 2
                 start(Sockets(near.fileno(), far.fileno(), since))
                 ask(messages.plug(cable.peer_interface, parking))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+from actors.protocol import Plain
+from patchbay.links.userspace.process import EngineProcess
 from patchbay.rules.encode import emptied, replacement
 from patchbay.rules.model import Table
 from patchbay.topology import steps
 from patchbay.topology.steps import AddCable, AddNode, Cable, Route, Step
-from patchbay.wiring import cables, chains, kernel_links, messages, readers, sysctl
+from patchbay.wiring import cables, chains, messages, readers, sysctl
 from patchbay.wiring.chains import Discipline
 from patchbay.wiring.connection import NETLINK_NETFILTER, NETLINK_ROUTE, Connection
 from patchbay.wiring.conntrack import ConntrackEntry, conntrack, flush_conntrack
 from patchbay.wiring.errors import WiringError
-from patchbay.wiring.kernel_links import KernelLinks
+from patchbay.wiring.links import Links
 from patchbay.wiring.namespace import Namespace, Whereabouts
 from patchbay.wiring.netlink import Message
 from patchbay.wiring.readers import InterfaceAddress, KernelNeighbour, KernelRoute, KernelRule, Link
@@ -44,11 +46,15 @@ class Kernel:
         lacks: sysctls that this host does not let a namespace set, in the order they came up.
     """
 
-    def __init__(self, *, dad: bool = False) -> None:
+    def __init__(
+        self, *, dad: bool = False, start_engine: Callable[[], EngineProcess] | None = None
+    ) -> None:
         """Hold no node yet.
 
         Args:
             dad: whether new IPv6 addresses go through duplicate address detection (RFC 4862 5.4).
+            start_engine: starts the process that makes link conditions in user space; None where
+                there is to be none.
         """
         self.lacks: list[Lack] = []
         self._dad = dad
@@ -56,8 +62,7 @@ class Kernel:
         self._nodes: dict[str, Namespace] = {}
         self._first_values: dict[str, str | None] = {}
         self._far_ends: dict[tuple[str, str], tuple[str, str]] = {}
-        self._links = KernelLinks(self._nodes.get)
-        self._knows_features = False
+        self._links = Links(self._nodes.get, self._within, start_engine)
 
     def __enter__(self) -> Self:
         return self
@@ -78,15 +83,17 @@ class Kernel:
     @property
     def link_features(self) -> frozenset[str]:
         """What this kernel can do with links, in the words of `patchbay.links.choice`."""
-        if not self._knows_features:
-            namespace = Namespace(self._whereabouts.enter_new(), self._whereabouts.enter)
-            try:
-                self._links.features = kernel_links.features(namespace.route)
-            finally:
-                self._whereabouts.leave(namespace.descriptor)
-                namespace.close()
-            self._knows_features = True
-        return self._links.features
+        return self._links.features(self._bare_namespace)
+
+    @contextmanager
+    def _bare_namespace(self) -> Iterator[Namespace]:
+        """A namespace that nothing else is in, for a while."""
+        namespace = Namespace(self._whereabouts.enter_new(), self._whereabouts.enter)
+        try:
+            yield namespace
+        finally:
+            self._whereabouts.leave(namespace.descriptor)
+            namespace.close()
 
     def tidy_links(self) -> float | None:
         """Make plain links of those that are clean again and quiet.
@@ -98,6 +105,15 @@ class Kernel:
             return self._links.tidy()
         finally:
             self._whereabouts.go_home()
+
+    def link_stats(self, node: str, interface: str) -> Plain:
+        """What the user-space engine did to packets that left by an interface; None for nothing.
+
+        Raises:
+            EngineDied: its process is dead.
+        """
+        user = self._links.user
+        return None if user is None else user.stats(node, interface)
 
     def disciplines(self, node: str, interface: str) -> tuple[Discipline, ...]:
         """The queueing disciplines of an interface, the first one first."""
@@ -163,7 +179,12 @@ class Kernel:
     @contextmanager
     def inside(self, node: str) -> Iterator[None]:
         """Be in a node's namespace: what is opened there belongs to it."""
-        self._whereabouts.enter(self._node(node).descriptor)
+        with self._within(self._node(node)):
+            yield
+
+    @contextmanager
+    def _within(self, namespace: Namespace) -> Iterator[None]:
+        self._whereabouts.enter(namespace.descriptor)
         try:
             yield
         finally:
@@ -172,6 +193,7 @@ class Kernel:
     def close(self, node: str) -> None:
         """Give a node's namespace up; the kernel ends it once no process is in it either."""
         namespace = self._node(node)
+        self._links.leaving(node)
         del self._nodes[node]
         self._whereabouts.leave(namespace.descriptor)
         namespace.close()
@@ -218,6 +240,8 @@ class Kernel:
 
     def _plug_in(self, step: AddCable) -> None:
         cable = step.cable
+        if self._links.plugged_elsewhere(cable):
+            return
         try:
             cables.plug_in(self._node(cable.node), self._node(cable.peer_node), cable)
         except OSError as error:
@@ -265,13 +289,15 @@ class Kernel:
             case steps.AddCable(cable=cable):
                 cables.add_cable(self._node(cable.node), self._node(cable.peer_node), cable)
                 self._note_far_end(cable)
+                self._links.laid(cable)
                 if cable.node_bridge is not None:
                     self._settle(cable.node, cable.interface)
             case steps.MoveCable(before=before, after=after):
                 source, target = self._node(before.peer_node), self._node(after.peer_node)
-                cables.move_cable(source, target, before, after)
-                self._note_far_end(after)
-                self._settle(after.node, after.interface)
+                with self._links.moving(before, after):
+                    cables.move_cable(source, target, before, after)
+                    self._note_far_end(after)
+                    self._settle(after.node, after.interface)
             case steps.SetCondition(node=node, interface=name, link=link, old=old):
                 # the host's features are known before anything leans on them
                 _ = self.link_features
@@ -286,6 +312,8 @@ class Kernel:
                 self._node(node).route.ask(message)
                 if isinstance(step, steps.SetLink) and step.up is not None:
                     self._settle(node, step.interface)
+                if isinstance(step, steps.RemoveInterface):
+                    self._links.removed(node, step.interface)
 
     def _note_far_end(self, cable: Cable) -> None:
         self._far_ends[cable.node, cable.interface] = (cable.peer_node, cable.peer_interface)

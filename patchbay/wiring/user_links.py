@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -54,10 +55,6 @@ class _Wire:
         down = self.down or LinkSpec(f"{self.name}/down", seed, LinkCondition.LAN)
         return to_plain(up), to_plain(down)
 
-    @property
-    def mtu(self) -> int:
-        return max(self.cable.mtu, self.cable.peer_mtu)
-
 
 class UserLinks:
     """The cables of a lab that pass a process, which is started with the first of them."""
@@ -91,6 +88,11 @@ class UserLinks:
         near = (cable.node, cable.interface)
         self._wires[near] = _Wire(cable)
         self._near_ends[cable.peer_node, cable.peer_interface] = near
+
+    def detours(self, cable: Cable) -> bool:
+        """Whether the packets of a cable pass the process."""
+        wire = self._wires.get((cable.node, cable.interface))
+        return wire is not None and wire.detour is not None
 
     def unplug(self, cable: Cable) -> None:
         """Make a cable that is about to be pulled out a plain one; what is on its way is lost."""
@@ -132,7 +134,9 @@ class UserLinks:
             OSError: the kernel refused, or the process is dead; then they meet what they met.
         """
         place = (node, interface)
-        wire = self._wires[self._near_ends.get(place, place)]
+        wire = self._wires.get(self._near_ends.get(place, place))
+        if wire is None:
+            raise OSError(errno.EOPNOTSUPP, f"{interface} of {node} is no end of a cable")
         before = wire.up, wire.down
         if place in self._near_ends:
             wire.down = spec
@@ -173,7 +177,6 @@ class UserLinks:
                 link=wire.name,
                 up=up,
                 down=down,
-                mtu=wire.mtu,
                 since=sockets.since,
             )
 

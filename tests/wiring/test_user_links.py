@@ -49,9 +49,9 @@ class Lan:
         finally:
             self.kernel._whereabouts.go_home()
 
-    def start(self, name, work, on_end):
+    def start(self, name, work, descriptors, on_end):
         worker = Worker(name, on_end)
-        worker.fork(work, ())
+        worker.fork(work, descriptors)
         self.workers.append(worker)
         return worker
 

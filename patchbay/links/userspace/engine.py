@@ -13,7 +13,6 @@ from typing import cast
 from actors.channel import Channel, Closed
 from actors.linux import Timer
 from actors.protocol import Plain
-from patchbay.links.packets.frame import ETHERNET, HEADER
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import Messages
 from patchbay.links.userspace.port import Port, stamp_arrivals
@@ -21,10 +20,6 @@ from patchbay.links.userspace.slab import Slab
 from patchbay.links.userspace.wire import Direction, Wire
 from patchbay.topology.plain import from_plain
 
-_VLAN = 4
-"""Bytes of a VLAN tag."""
-_CAPACITIES = (2048, 16_384, 66_048)
-"""Bytes of buffers: for frames of the usual MTU, jumbo frames, and any frame."""
 _PAUSE = 50_000
 """Nanoseconds between two wake-ups at least: deadlines closer to each other share one."""
 
@@ -39,7 +34,7 @@ class Engine:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._wires: dict[str, Wire] = {}
         self._messages = Messages()
-        self._slabs = {capacity: Slab(capacity) for capacity in _CAPACITIES}
+        self._slab = Slab()
         self._deadlines: list[tuple[int, int, Direction]] = []
         self._serial = 0
         self._armed: int | None = None
@@ -124,9 +119,7 @@ class Engine:
             else:
                 self._control.send({"value": value})
 
-    def on_add(
-        self, near: int, far: int, link: str, up: Plain, down: Plain, mtu: int, since: int
-    ) -> Plain:
+    def on_add(self, near: int, far: int, link: str, up: Plain, down: Plain, since: int) -> Plain:
         """Take over a link.
 
         Args:
@@ -135,17 +128,15 @@ class Engine:
             link: what it is called from now on.
             up: what packets from the node meet.
             down: what packets to the node meet.
-            mtu: longest packet in bytes.
             since: until when others have passed on what came from the node, and what is for
                 everybody, in nanoseconds of CLOCK_REALTIME.
         """
-        slab = self._slab(mtu)
         wire = self._wires[link] = Wire(
             from_plain(LinkSpec, up),
             from_plain(LinkSpec, down),
             Port(near, self._messages),
             Port(far, self._messages),
-            (slab, slab),
+            self._slab,
         )
         for direction in wire.directions:
             direction.begin(time.monotonic_ns(), since, groups=direction is wire.down)
@@ -217,10 +208,6 @@ class Engine:
             "queued_size": size,
             "lateness": asdict(direction.lateness),
         }
-
-    def _slab(self, mtu: int) -> Slab:
-        least = HEADER + ETHERNET + _VLAN + mtu
-        return self._slabs[min(each for each in _CAPACITIES if each >= least)]
 
 
 def serve(control: Channel) -> None:

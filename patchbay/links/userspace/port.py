@@ -8,7 +8,7 @@ import time
 
 from patchbay.links.packets.frame import HEADER, Frame
 from patchbay.links.userspace.many import AT_ONCE, Messages
-from patchbay.links.userspace.slab import Slab
+from patchbay.links.userspace.slab import CAPACITY, Slab
 
 _SOL_PACKET = 263
 _PACKET_STATISTICS, _PACKET_VNET_HDR, _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 6, 15, 20, 23
@@ -17,6 +17,7 @@ _EVERY_PROTOCOL = 3
 """ETH_P_ALL"""
 _RECEIVE_BUFFER = 8 << 20
 """Bytes; the kernel grants as many as `net.core.rmem_max` says."""
+_CAPACITIES = [CAPACITY] * AT_ONCE
 _GROUP = 1
 """The bit in the first byte of a hardware address that says: a group, or everybody."""
 _STATISTICS = struct.Struct("=II")
@@ -88,8 +89,7 @@ class Port:
         frames = slab.take(AT_ONCE)
         got: list[int] = []
         try:
-            capacity = slab.capacity
-            self._messages.point_to([frame.place for frame in frames], [capacity] * AT_ONCE)
+            self._messages.point_to([frame.place for frame in frames], _CAPACITIES)
             got = self._messages.receive(self._descriptor, AT_ONCE)
         finally:
             if len(got) < AT_ONCE:

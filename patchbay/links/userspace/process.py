@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -16,8 +17,11 @@ from patchbay.links.userspace.engine import serve
 NAME = "pb-links"
 """What it is called in lists of processes."""
 
-Starter = Callable[[str, Work, Callable[[Worker], None]], Worker]
-"""Starts a worker: its name, what it does, and what is called when it has ended."""
+Starter = Callable[[str, Work, Sequence[int], Callable[[Worker], None]], Worker]
+"""Starts a worker, as `Supervisor.start_worker` does."""
+
+_WITH_THE_LAB = (0, -signal.SIGTERM)
+"""How it ends when the lab is closed."""
 
 
 class EngineDied(PatchbayError, ConnectionError):
@@ -42,7 +46,7 @@ class EngineProcess:
         """
         self._why = ""
         self._on_death = on_death
-        self._worker = start(NAME, lambda channel, _: serve(channel), self._on_end)
+        self._worker = start(NAME, lambda channel, _: serve(channel), (), self._on_end)
 
     @property
     def alive(self) -> bool:
@@ -81,7 +85,8 @@ class EngineProcess:
             for message, _ in worker.channel.waiting():
                 self._why = cast("str", message.get("died", self._why))
         self._why = self._why or how_it_ended(worker.status)
-        self._on_death(self._why)
+        if worker.status not in _WITH_THE_LAB:
+            self._on_death(self._why)
 
     def _died(self) -> EngineDied:
         return EngineDied(

@@ -6,23 +6,23 @@ import contextlib
 import ctypes
 import mmap
 
-from patchbay.links.packets.frame import Frame
+from patchbay.links.packets.frame import HEADER, Frame
+
+CAPACITY = 66_048
+"""Bytes of a buffer: any frame fits, be its MTU what it may. Not a whole number of pages, so that
+buffers do not compete for the same lines of the cache."""
 
 _BLOCK = 256
 """Frames that are made at a time."""
 
+_NO_RESERVE = 0x4000
+"""MAP_NORESERVE"""
+
 
 class Slab:
-    """A pool of frames of one capacity.
+    """A pool of frames. Pages of memory that no packet has come to lie in cost nothing."""
 
-    Pages of memory that no packet has come to lie in cost nothing.
-
-    Attributes:
-        capacity: bytes of each buffer.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self) -> None:
         self._free: list[Frame] = []
         self._blocks: list[mmap.mmap] = []
 
@@ -45,17 +45,19 @@ class Slab:
     def copy(self, frame: Frame) -> Frame:
         """A frame of its own with the same bytes."""
         (twin,) = self.take(1)
-        twin.buffer[:] = frame.buffer
+        end = HEADER + frame.size
+        twin.buffer[:end] = frame.buffer[:end]
         twin.size = frame.size
         return twin
 
     def _grow(self) -> None:
-        block = mmap.mmap(-1, _BLOCK * self.capacity)
+        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
+        block = mmap.mmap(-1, _BLOCK * CAPACITY, flags=private)
         with contextlib.suppress(OSError):  # a kernel without huge pages cannot be told
             block.madvise(mmap.MADV_NOHUGEPAGE)
         self._blocks.append(block)
         view = memoryview(block)
         first = ctypes.addressof(ctypes.c_char.from_buffer(block))
-        for start in range(0, len(block), self.capacity):
-            buffer = view[start : start + self.capacity]
+        for start in range(0, len(block), CAPACITY):
+            buffer = view[start : start + CAPACITY]
             self._free.append(Frame(buffer, place=first + start))

@@ -121,12 +121,10 @@ class Wire:
         ports: the node's end, and the end of the LAN.
     """
 
-    def __init__(
-        self, up: LinkSpec, down: LinkSpec, near: Port, far: Port, slabs: tuple[Slab, Slab]
-    ) -> None:
+    def __init__(self, up: LinkSpec, down: LinkSpec, near: Port, far: Port, slab: Slab) -> None:
         self.ports = (near, far)
-        self.up = Direction(up, near, far, slabs[0])
-        self.down = Direction(down, far, near, slabs[1])
+        self.up = Direction(up, near, far, slab)
+        self.down = Direction(down, far, near, slab)
 
     @property
     def directions(self) -> tuple[Direction, Direction]:
