@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from patchbay.links.userspace.process import EngineProcess
 from patchbay.topology.plain import to_plain
 from patchbay.topology.steps import Cable
 from patchbay.values import LinkCondition
+from patchbay.wiring import messages
 from patchbay.wiring.detour import Detour, Sockets
 from patchbay.wiring.namespace import Namespace
+from patchbay.wiring.readers import link
 
 _QUIET = 0.1
 """Seconds without a packet after which a clean cable may be made a plain one again."""
@@ -80,14 +81,18 @@ class UserLinks:
         """By the node's end."""
         self._near_ends: dict[Place, Place] = {}
         """The node's end of a cable, by its other end."""
+        self._shared: dict[str, LinkSpec] = {}
+        """What packets of a router to its LAN meet together, by the router."""
 
     # -- cables come, move and go
 
     def note(self, cable: Cable) -> None:
         """Take note of a cable that was laid."""
         near = (cable.node, cable.interface)
-        self._wires[near] = _Wire(cable)
+        wire = self._wires[near] = _Wire(cable)
         self._near_ends[cable.peer_node, cable.peer_interface] = near
+        if self._needs_detour(wire):
+            self._lay(wire)
 
     def detours(self, cable: Cable) -> bool:
         """Whether the packets of a cable pass the process."""
@@ -107,7 +112,7 @@ class UserLinks:
         self._near_ends.pop((wire.cable.peer_node, wire.cable.peer_interface), None)
         self._near_ends[cable.peer_node, cable.peer_interface] = near
         wire.cable = cable
-        if not wire.clean:
+        if self._needs_detour(wire):
             self._lay(wire)
 
     def forget(self, node: str, interface: str) -> None:
@@ -121,6 +126,7 @@ class UserLinks:
 
     def forget_node(self, node: str) -> None:
         """Take note that a node is gone, and with it all cables that end there."""
+        self._shared.pop(node, None)
         for (near, interface), wire in list(self._wires.items()):
             if node in (near, wire.cable.peer_node):
                 self.forget(near, interface)
@@ -130,13 +136,16 @@ class UserLinks:
     def set(self, node: str, interface: str, spec: LinkSpec | None) -> None:
         """Have packets that leave by an end of a cable meet something else; None for nothing.
 
+        Those that leave by a bridge are what a router sends into its LAN: they meet it together.
+
         Raises:
             OSError: the kernel refused, or the process is dead; then they meet what they met.
         """
         place = (node, interface)
         wire = self._wires.get(self._near_ends.get(place, place))
         if wire is None:
-            raise OSError(errno.EOPNOTSUPP, f"{interface} of {node} is no end of a cable")
+            self._share(node, interface, spec)
+            return
         before = wire.up, wire.down
         if place in self._near_ends:
             wire.down = spec
@@ -148,12 +157,45 @@ class UserLinks:
             wire.up, wire.down = before
             raise
 
+    def _share(self, router: str, bridge: str, spec: LinkSpec | None) -> None:
+        before = self._shared.pop(router, None)
+        known = spec or before
+        if known is None or (spec is None and not self._alive):
+            return
+        if spec is not None:
+            self._shared[router] = spec
+        wires = [each for each in self._wires.values() if each.cable.peer_node == router]
+        try:
+            self._order(
+                "share",
+                lan=router,
+                links=[each.name for each in wires if each.detour],
+                spec=to_plain(spec or LinkSpec(known.name, known.seed, LinkCondition.LAN)),
+                router=self._mac(router, bridge).hex(),
+            )
+            for wire in wires:
+                self._tell(wire)
+        except OSError:
+            self._shared.pop(router, None)
+            if before is not None:
+                self._shared[router] = before
+            raise
+
+    def _mac(self, node: str, interface: str) -> bytes:
+        namespace = self._namespace(node)
+        assert namespace is not None, "a router has a namespace"
+        return messages.hardware_address(link(namespace.route, interface).mac)
+
+    def _needs_detour(self, wire: _Wire) -> bool:
+        return not wire.clean or wire.cable.peer_node in self._shared
+
     def _tell(self, wire: _Wire) -> None:
+        needed = self._needs_detour(wire)
         if wire.detour is None:
-            if not wire.clean:
+            if needed:
                 self._lay(wire)
             return
-        if wire.clean:
+        if not needed:
             wire.look, wire.wait = monotonic() + _QUIET, _QUIET
             if not self._alive:
                 self._drop(wire)
@@ -175,6 +217,7 @@ class UserLinks:
                 "add",
                 (sockets.near, sockets.far),
                 link=wire.name,
+                lan=wire.cable.peer_node,
                 up=up,
                 down=down,
                 since=sockets.since,
@@ -208,7 +251,9 @@ class UserLinks:
             Seconds until the next look; None if there is nothing to look after.
         """
         now = monotonic()
-        waiting = [each for each in self._wires.values() if each.detour and each.clean]
+        waiting = [
+            each for each in self._wires.values() if each.detour and not self._needs_detour(each)
+        ]
         for wire in waiting:
             if wire.look <= now and not self._straighten(wire):
                 wire.wait = min(_QUIET_MAX, 2 * wire.wait)

@@ -241,3 +241,24 @@ def test_a_cable_that_is_pulled_out_takes_its_condition_along(kernel):
     assert there.way() >= 0.020
     there.links.forget("laptop", "eth0")
     assert there.names() == before
+
+
+def test_what_a_router_sends_into_its_lan_meets_something_together(kernel):
+    there = Lan(kernel)
+    before = there.names()
+    there.links.set("home", "lan", LinkSpec("home/lan/up", 1, LinkCondition(latency_ms=20)))
+
+    assert there.way(False) >= 0.020
+    assert min(there.way() for _ in range(5)) < 0.020
+    there.down(LinkCondition(latency_ms=15))
+    assert there.way(False) >= 0.035
+    there.links.set("home", "lan", None)
+    assert 0.015 <= min(there.way(False) for _ in range(5)) < 0.035
+    there.links.set("home", "lan", LinkSpec("home/lan/up", 1, LinkCondition(latency_ms=10)))
+    there.down(None)
+    assert there.links.tidy() is None
+    assert there.way(False) >= 0.010
+    there.links.set("home", "lan", None)
+    there.become_plain()
+    assert there.names() == before
+    there.way(False)

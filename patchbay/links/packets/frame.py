@@ -18,18 +18,18 @@ class Frame:
         size: bytes of the frame, its Ethernet header included.
         due: when it goes on, in nanoseconds of CLOCK_MONOTONIC.
         since: when it came to the queue that it waits in, or will.
-        flow: the queue that it belongs to, where there is one for each flow.
+        owner: whom it goes to, where one pipeline serves several.
         place: what its pool knows it by.
     """
 
-    __slots__ = ("buffer", "due", "flow", "place", "since", "size")
+    __slots__ = ("buffer", "due", "owner", "place", "since", "size")
 
     def __init__(self, buffer: memoryview, size: int = 0, place: int = 0) -> None:
         self.buffer = buffer
         self.size = size
         self.due = 0
         self.since = 0
-        self.flow = 0
+        self.owner: object = None
         self.place = place
 
     @property
@@ -57,7 +57,9 @@ class Heap:
 
     def copy(self, frame: Frame) -> Frame:
         """A frame of its own with the same bytes."""
-        return self.frame(bytes(frame.data), bytes(frame.buffer[:HEADER]))
+        twin = self.frame(bytes(frame.data), bytes(frame.buffer[:HEADER]))
+        twin.owner = frame.owner
+        return twin
 
     def release(self, frame: Frame) -> None:
         """Nothing is to be done."""

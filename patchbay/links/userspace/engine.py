@@ -17,7 +17,7 @@ from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import Messages
 from patchbay.links.userspace.port import Port, stamp_arrivals
 from patchbay.links.userspace.slab import Slab
-from patchbay.links.userspace.wire import Direction, Wire
+from patchbay.links.userspace.wire import Direction, Shared, Wire
 from patchbay.topology.plain import from_plain
 
 _PAUSE = 50_000
@@ -33,9 +33,10 @@ class Engine:
         self._timer = Timer()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._wires: dict[str, Wire] = {}
+        self._shared: dict[str, Shared] = {}
         self._messages = Messages()
         self._slab = Slab()
-        self._deadlines: list[tuple[int, int, Direction]] = []
+        self._deadlines: list[tuple[int, int, Direction | Shared]] = []
         self._serial = 0
         self._armed: int | None = None
         self._stamps = stamp_arrivals()
@@ -72,17 +73,26 @@ class Engine:
                 direction.take(time.monotonic_ns())
             except OSError:  # the interface is gone; whoever removed it says so soon
                 self._forget(descriptor)
+            if direction.shared is not None:
+                self._look_after(direction.shared)
             self._look_after(direction)
 
         self._watch(descriptor, on_packets)
 
-    def _look_after(self, direction: Direction) -> None:
+    def _look_after(self, direction: Direction | Shared) -> None:
         """Send what is due of a direction, and come back when there is more."""
         before = direction.deadline
-        direction.let_go(time.monotonic_ns())
+        self._let_one_go(direction, time.monotonic_ns())
         self._await(direction, before)
 
-    def _await(self, direction: Direction, before: int | None) -> None:
+    def _let_one_go(self, direction: Direction | Shared, now: int) -> None:
+        if isinstance(direction, Direction):
+            direction.let_go(now)
+        else:
+            for reached in direction.let_go(now):
+                self._look_after(reached)
+
+    def _await(self, direction: Direction | Shared, before: int | None) -> None:
         if direction.deadline is not None and direction.deadline != before:
             self._serial += 1
             heappush(self._deadlines, (direction.deadline, self._serial, direction))
@@ -94,7 +104,7 @@ class Engine:
         while deadlines and deadlines[0][0] <= now:
             deadline, _, direction = heappop(deadlines)
             if direction.deadline == deadline:
-                direction.let_go(now)
+                self._let_one_go(direction, now)
                 self._await(direction, None)
         while deadlines and deadlines[0][2].deadline != deadlines[0][0]:
             heappop(deadlines)  # it has another one by now
@@ -119,13 +129,16 @@ class Engine:
             else:
                 self._control.send({"value": value})
 
-    def on_add(self, near: int, far: int, link: str, up: Plain, down: Plain, since: int) -> Plain:
+    def on_add(
+        self, near: int, far: int, link: str, lan: str, up: Plain, down: Plain, since: int
+    ) -> Plain:
         """Take over a link.
 
         Args:
             near: socket on the end of the cable that comes from the node.
             far: socket on the end of the cable that leads to the LAN.
             link: what it is called from now on.
+            lan: the LAN that it belongs to.
             up: what packets from the node meet.
             down: what packets to the node meet.
             since: until when others have passed on what came from the node, and what is for
@@ -138,6 +151,7 @@ class Engine:
             Port(far, self._messages),
             self._slab,
         )
+        wire.down.shared = self._shared.get(lan)
         for direction in wire.directions:
             direction.begin(time.monotonic_ns(), since, groups=direction is wire.down)
             self._listen(direction)
@@ -151,6 +165,27 @@ class Engine:
             self._look_after(direction)
             direction.pipeline.change(from_plain(LinkSpec, spec))
             self._look_after(direction)
+        return None
+
+    def on_share(self, lan: str, links: list[str], spec: Plain, router: str) -> Plain:
+        """Have all packets that a router sends into its LAN meet something together.
+
+        Args:
+            lan: what the LAN is called.
+            links: the links of the LAN; those that are added later find it by the LAN's name.
+            spec: what they meet; nothing, for as long as it has links, where it is clean.
+            router: the router's hardware address, in hexadecimal digits.
+        """
+        value = from_plain(LinkSpec, spec)
+        shared = self._shared.get(lan)
+        if shared is None:
+            shared = self._shared[lan] = Shared(value, self._slab)
+        shared.router = bytes.fromhex(router)
+        self._look_after(shared)
+        shared.pipeline.change(value)
+        self._look_after(shared)
+        for link in links:
+            self._wires[link].down.shared = shared
         return None
 
     def on_hold(self, link: str) -> Plain:
@@ -180,12 +215,16 @@ class Engine:
         for direction in wire.directions:
             self._forget(direction.source.fileno())
             direction.deadline = None
+            direction.closed = True
         wire.close()
         return None
 
     def on_quiet(self, link: str) -> Plain:
         """Nanoseconds since the last packet came; None while packets are on their way."""
         wire = self._wires[link]
+        shared = wire.down.shared
+        if shared is not None and not shared.pipeline.empty:
+            return None
         if not all(direction.pipeline.empty for direction in wire.directions):
             return None
         return time.monotonic_ns() - max(each.touched for each in wire.directions)

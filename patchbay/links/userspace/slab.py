@@ -47,7 +47,7 @@ class Slab:
         (twin,) = self.take(1)
         end = HEADER + frame.size
         twin.buffer[:end] = frame.buffer[:end]
-        twin.size = frame.size
+        twin.size, twin.owner = frame.size, frame.owner
         return twin
 
     def _grow(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from patchbay.links.packets.frame import Frame
+from patchbay.links.packets.frame import HEADER, Frame
 from patchbay.links.packets.pipeline import Pipeline
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import AT_ONCE
@@ -34,10 +34,53 @@ _LATE = 1_000_000
 """Nanoseconds after which a packet has left late."""
 
 
+class Shared:
+    """A pipeline that packets of a LAN's router pass before those of the links they go to.
+
+    Attributes:
+        router: the router's hardware address, which its packets come from.
+        pipeline: what packets meet.
+        deadline: when it has to be looked after next; None if nothing is on its way.
+    """
+
+    def __init__(self, spec: LinkSpec, slab: Slab) -> None:
+        self.pipeline = Pipeline(spec, slab)
+        self.deadline: int | None = None
+        self.router = b""
+        self._slab = slab
+
+    def take(self, now: int, frames: list[Frame], owner: Direction) -> list[Frame]:
+        """Take the packets that the router sent to a link; return the others."""
+        own = [frame for frame in frames if frame.buffer[_SOURCE] == self.router]
+        for frame in own:
+            frame.owner = owner
+        self.pipeline.offer_all(now, own)
+        return [frame for frame in frames if frame.owner is None] if own else frames
+
+    def let_go(self, now: int) -> list[Direction]:
+        """Hand over what has to leave until now; return the directions that got any."""
+        reached: dict[Direction, None] = {}
+        for frame in self.pipeline.due(now):
+            owner, frame.owner = frame.owner, None
+            if isinstance(owner, Direction) and not owner.closed:
+                owner.pipeline.offer(now, frame)
+                reached[owner] = None
+            else:
+                self._slab.release(frame)
+        self.deadline = self.pipeline.next_deadline()
+        return list(reached)
+
+
+_SOURCE = slice(HEADER + 6, HEADER + 12)
+"""Where a frame says where it comes from."""
+
+
 class Direction:
     """What arrives at one port leaves by the other, as a pipeline lets it.
 
     Attributes:
+        shared: what packets of the LAN's router meet before; None for nothing.
+        closed: whether the link was given up.
         pipeline: what packets meet.
         deadline: when it has to be looked after next; None if nothing is on its way.
         lateness: how well it was looked after.
@@ -47,6 +90,8 @@ class Direction:
     def __init__(self, spec: LinkSpec, source: Port, target: Port, slab: Slab) -> None:
         self.pipeline = Pipeline(spec, slab)
         self.deadline: int | None = None
+        self.shared: Shared | None = None
+        self.closed = False
         self.lateness = Lateness()
         self.touched = 0
         self.source = source
@@ -61,17 +106,22 @@ class Direction:
         """
         for _ in range(ROUNDS):
             frames = self.source.receive(self._slab)
-            if frames:
-                self.touched = now
-                self.pipeline.offer_all(now, frames)
-            if len(frames) < AT_ONCE:
+            count = len(frames)
+            self._offer(now, frames)
+            if count < AT_ONCE:
                 return
 
     def begin(self, now: int, moment: int, *, groups: bool) -> None:
         """Take what has arrived, but for what others have passed on; see `Port.skip`."""
-        if frames := self.source.skip(moment, self._slab, groups=groups):
-            self.touched = now
-            self.pipeline.offer_all(now, frames)
+        self._offer(now, self.source.skip(moment, self._slab, groups=groups))
+
+    def _offer(self, now: int, frames: list[Frame]) -> None:
+        if not frames:
+            return
+        self.touched = now
+        if self.shared is not None:
+            frames = self.shared.take(now, frames, self)
+        self.pipeline.offer_all(now, frames)
 
     def finish(self, now: int, moment: int) -> None:
         """Pass on at once what has arrived until a moment, in nanoseconds of CLOCK_REALTIME."""
