@@ -63,6 +63,9 @@ def describe(step: Step) -> str:
             return f"set the neighbour {_neighbour(neighbour)} of {node}"
         case steps.RemoveNeighbour(node=node, neighbour=neighbour):
             return f"remove the neighbour {_neighbour(neighbour)} of {node}"
+        case steps.SetCondition(node=node, interface=interface, link=link):
+            what = "nothing" if link is None else "a condition"
+            return f"have packets that leave by {interface} of {node} meet {what}"
         case steps.SetTables(node=node, tables=tables):
             names = ", ".join(f"{table.family.value} {table.name}" for table in tables)
             return f"set the nftables tables of {node} to {names or 'none'}"

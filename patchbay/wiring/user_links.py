@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -146,11 +147,19 @@ class UserLinks:
         if wire is None:
             self._share(node, interface, spec)
             return
+        if wire.cable.bridge is None:
+            raise OSError(
+                errno.EOPNOTSUPP,
+                "what packets meet between regions is the kernel's to make as yet, and it lacks "
+                "what that takes; `patchbay guest -- COMMAND` runs it in a kernel that has it",
+            )
         before = wire.up, wire.down
         if place in self._near_ends:
             wire.down = spec
         else:
             wire.up = spec
+        if spec is None and not wire.clean and not self._alive:
+            return  # nobody is there to be told; the other direction is still to be made plain
         try:
             self._tell(wire)
         except OSError:

@@ -20,7 +20,7 @@ from patchbay.links.userspace.slab import Slab
 from patchbay.links.userspace.wire import Direction, Shared, Wire
 from patchbay.topology.plain import from_plain
 
-_PAUSE = 50_000
+_PAUSE = 10_000
 """Nanoseconds between two wake-ups at least: deadlines closer to each other share one."""
 
 
