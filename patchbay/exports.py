@@ -22,6 +22,7 @@ from patchbay.aio import (
     AsyncIx,
     AsyncLab,
     AsyncNode,
+    AsyncPartition,
     AsyncProcess,
     AsyncReflector,
     AsyncRegion,
@@ -41,6 +42,7 @@ from patchbay.meter.throughput import Delays, IperfResult
 from patchbay.meter.traceroute import Hop, TracerouteResult
 from patchbay.nat_table import NatEntry
 from patchbay.nodes import Device, Ix, Router
+from patchbay.partitions import Partition
 from patchbay.ping import PingResult
 from patchbay.reflectors import Observed, Reflector
 from patchbay.regions import Region
@@ -85,6 +87,7 @@ __all__ = [
     "AsyncIx",
     "AsyncLab",
     "AsyncNode",
+    "AsyncPartition",
     "AsyncProcess",
     "AsyncReflector",
     "AsyncRegion",
@@ -138,6 +141,7 @@ __all__ = [
     "NodeGone",
     "Observed",
     "OutputLine",
+    "Partition",
     "PatchbayError",
     "PathMtu",
     "PingResult",

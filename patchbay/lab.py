@@ -18,6 +18,7 @@ from patchbay.clocked import Clocked
 from patchbay.described import Described
 from patchbay.finding import Finding
 from patchbay.nodes import Device, Router, addresses_of
+from patchbay.partitions import LabPartitions
 from patchbay.regions import LabRegions
 from patchbay.stun_server import add_stun_server
 from patchbay.topology import toml
@@ -57,7 +58,7 @@ _KINDS: Mapping[type[Request], str] = {
 }
 
 
-class Lab(Finding, LabRegions, Described, Watched, Clocked):
+class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
     """A network of namespaces, isolated from the host and from every other lab.
 
     A context manager; `close()` ends it, and so does the end of this process, in whatever way:

@@ -1,4 +1,4 @@
-"""What clients ask of a lab's regions, and how it is answered: a part of the director."""
+"""What clients ask about regions and partitions, and how it is answered: a part of the director."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import cast
 
 from actors.protocol import Plain
 from patchbay.link_requests import LinkRequests
-from patchbay.topology import edit_regions
+from patchbay.topology import edit_regions, partitions
 from patchbay.topology.graph import find_region, find_trunk, region_of
+from patchbay.topology.model import Partition
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.values import RegionLink
 
 
 class RegionRequests(LinkRequests):
-    """Answers the requests that are about regions; whoever is it holds the topology."""
+    """Answers requests about regions and partitions; whoever is it holds the topology."""
 
     def on_region(self, node: str) -> Plain:
         """What a region is."""
@@ -54,6 +55,22 @@ class RegionRequests(LinkRequests):
         """Set whether others reach each other through a region."""
         self._change(edit_regions.set_transit(self._topology, node, transit))
         self._log.add("region_transit_changed", region=node, transit=transit)
+        return None
+
+    def on_partition(self, partition: Plain) -> Plain:
+        """Cut sets of nodes off from each other."""
+        wanted = from_plain(Partition, partition)
+        self._change(partitions.partition(self._topology, wanted))
+        self._log.add("partition_added", **cast("dict[str, Plain]", partition))
+        return None
+
+    def on_heal(self, partition: Plain) -> Plain:
+        """End a partition, or all of them."""
+        which = None if partition is None else from_plain(Partition, partition)
+        ended = self._topology.partitions if which is None else (which,)
+        self._change(partitions.heal(self._topology, which))
+        for each in ended:
+            self._log.add("partition_healed", **cast("dict[str, Plain]", to_plain(each)))
         return None
 
     def _note_link(self, one: str, other: str, what: str = "added") -> None:

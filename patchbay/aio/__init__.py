@@ -4,6 +4,7 @@ from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.iface import AsyncIface
 from patchbay.aio.lab import AsyncLab
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncNode, AsyncRouter
+from patchbay.aio.partitions import AsyncPartition
 from patchbay.aio.process import AsyncProcess
 from patchbay.aio.reflector import AsyncReflector
 from patchbay.aio.regions import AsyncRegion
@@ -16,6 +17,7 @@ __all__ = [
     "AsyncIx",
     "AsyncLab",
     "AsyncNode",
+    "AsyncPartition",
     "AsyncProcess",
     "AsyncReflector",
     "AsyncRegion",

@@ -25,6 +25,7 @@ from typing import Any, Self
 from actors.protocol import Plain
 from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncRouter, AsyncTarget, blocking
+from patchbay.aio.partitions import AsyncLabPartitions
 from patchbay.aio.regions import AsyncLabRegions, AsyncRegion
 from patchbay.aio.stun_server import AsyncStunServer
 from patchbay.aio.twin import Told, awaited, awaited_handle, make
@@ -33,7 +34,7 @@ from patchbay.nodes import Device, Ix, Router
 from patchbay.values import Ipv6Provisioning, LinkEngine
 
 
-class AsyncLab(AsyncLabRegions):
+class AsyncLab(AsyncLabRegions, AsyncLabPartitions):
     """A network of namespaces: the twin of `Lab`.
 
     It starts when it is entered, `async with AsyncLab() as lab`, or awaited,

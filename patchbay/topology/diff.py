@@ -17,6 +17,7 @@ from patchbay.topology import steps as step
 from patchbay.topology.facts import Facts
 from patchbay.topology.graph import ancestors
 from patchbay.topology.model import IX, Device, Region, Router, Topology
+from patchbay.topology.partitions import partition_tables
 from patchbay.topology.steps import Cable, Step
 
 _T = TypeVar("_T")
@@ -50,6 +51,8 @@ class _Changed:
         self.routers: set[str] = set()
         self.devices: set[str] = set()
         self.lans: set[str] = set()
+        self.partitions = any(each is not None and each.partitions for each in (before, after))
+        """Whether there are partitions: what they lose depends on everything."""
         self.regions = self.all
         """Whether regions or links between them changed, and so routes to all that is in them."""
         if before is None or after is None or self.all:
@@ -121,6 +124,8 @@ def _facts(topology: Topology, changed: _Changed) -> Facts:
     for device in topology.devices.values():
         if changed.all or device.name in changed.devices:
             make.device_facts(facts, topology, device)
+    if changed.partitions:
+        facts.partitions.update(partition_tables(topology))
     return facts
 
 
@@ -211,6 +216,7 @@ class _Diff:
                 if key[:2] not in dead
             },
             tables={key: value for key, value in old.tables.items() if key not in replaced},
+            partitions={key: value for key, value in old.partitions.items() if key not in replaced},
         )
 
     def steps(self) -> list[Step]:
@@ -309,10 +315,11 @@ class _Diff:
             known = old.neighbours.get(key)
             if known != neighbour:
                 found.append(step.SetNeighbour(node=key[0], neighbour=neighbour, old=known))
-        for node in (*new.tables, *(node for node in old.tables if node not in new.tables)):
-            tables, before = new.tables.get(node, ()), old.tables.get(node, ())
-            if tables != before and node in new.nodes:
-                found.append(step.SetTables(node=node, tables=tables, old=before))
+        for has, had_ in ((new.tables, old.tables), (new.partitions, old.partitions)):
+            for node in dict.fromkeys((*has, *had_)):
+                tables, before = has.get(node, ()), had_.get(node, ())
+                if tables != before and node not in self.gone:
+                    found.append(step.SetTables(node=node, tables=tables, old=before))
         return found
 
     def _removals(self) -> list[Step]:

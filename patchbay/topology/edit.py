@@ -29,6 +29,7 @@ from patchbay.topology.graph import (
     without_entry,
 )
 from patchbay.topology.model import Address, Device, Interface, Router, Topology
+from patchbay.topology.partitions import without_member
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.values import (
     Firewall,
@@ -99,7 +100,7 @@ def add_device(topology: Topology, request: DeviceRequest) -> Topology:
 def remove(topology: Topology, name: str) -> Topology:
     """Remove a router, device or region, and the names that only it knows.
 
-    With a region go its links to other regions.
+    With a region go its links to other regions; no partition has the node any more.
 
     Raises:
         ConfigError: there is none, or something is still plugged into its LAN.
@@ -114,7 +115,8 @@ def remove(topology: Topology, name: str) -> Topology:
     else:
         _check_empty(topology, f"router {name!r}", name)
         after = replace(topology, routers=without_entry(topology.routers, name))
-    return replace(after, node_names=without_entry(topology.node_names, name))
+    after = replace(after, node_names=without_entry(topology.node_names, name))
+    return without_member(after, name) if after.partitions else after
 
 
 def _check_empty(topology: Topology, place: str, name: str) -> None:

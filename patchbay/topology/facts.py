@@ -65,6 +65,8 @@ class Facts:
     rules: dict[tuple[str, Rule], None] = field(default_factory=dict)
     neighbours: dict[tuple[str, str, object], Neighbour] = field(default_factory=dict)
     tables: dict[str, tuple[Table, ...]] = field(default_factory=dict)
+    partitions: dict[str, tuple[Table, ...]] = field(default_factory=dict)
+    """Further tables of nodes, which depend on nodes elsewhere."""
 
 
 def device_facts(facts: Facts, topology: Topology, device: Device) -> None:

@@ -14,7 +14,7 @@ from patchbay.topology.graph import UPLINK
 from patchbay.topology.macs import exchange_macs, link_local, trunk_macs
 from patchbay.topology.model import IX, Region, Topology, Trunk
 from patchbay.topology.steps import Cable
-from patchbay.values import MTU_DEFAULT
+from patchbay.values import MTU_DEFAULT, LinkCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Joint:
         peer: the region at the other end, or `IX`.
         peer_interface: what the other end is called there.
         peer_mac: the hardware address of the other end.
+        met: what packets meet that leave by this end, and by the other; None for nothing.
     """
 
     node: str
@@ -36,6 +37,7 @@ class Joint:
     peer: str
     peer_interface: str
     peer_mac: str
+    met: tuple[LinkCondition | None, LinkCondition | None] = (None, None)
 
     @property
     def hop(self) -> IPv6Address:
@@ -58,7 +60,12 @@ def trunk_joints(trunk: Trunk) -> tuple[Joint, Joint]:
     one, other = trunk.ends
     near, far = trunk_macs(trunk.number)
     name = f"trunk{trunk.number}"
-    return Joint(one, name, near, other, name, far), Joint(other, name, far, one, name, near)
+    conditions = (trunk.link.condition, trunk.back.condition)
+    there, back = (None if each.perfect else each for each in conditions)
+    return (
+        Joint(one, name, near, other, name, far, (there, back)),
+        Joint(other, name, far, one, name, near, (back, there)),
+    )
 
 
 def joint_at(trunk: Trunk, region: str) -> Joint:

@@ -148,6 +148,19 @@ class Trunk:
     """Whether packets take another way while it is broken, if there is one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """Sets of nodes that are cut off from each other: packets between them get lost.
+
+    A router or a region stands for itself and all that is behind it.
+    """
+
+    sides: tuple[tuple[str, ...], ...]
+    """The names of nodes, for each set."""
+    one_way: bool = False
+    """Whether only packets from the first set to the second are lost, and those back are not."""
+
+
 def _no_names() -> Mapping[str, tuple[tuple[str, str], ...]]:
     return MappingProxyType({})
 
@@ -171,6 +184,7 @@ class Topology:
     regions: Mapping[str, Region] = field(default_factory=lambda: MappingProxyType({}))
     trunks: tuple[Trunk, ...] = ()
     """The links between regions, in the order in which they were added."""
+    partitions: tuple[Partition, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     """Lab-wide entries of the hosts file: name, address; beside those of the nodes themselves."""
     node_names: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=_no_names)

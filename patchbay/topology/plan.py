@@ -148,7 +148,7 @@ class _NodePlans:
             routes=tuple(self._routes[name]),
             rules=tuple(self._rules[name]),
             neighbours=tuple(self._neighbours[name]),
-            tables=self._facts.tables.get(name, ()),
+            tables=self._facts.tables.get(name, ()) + self._facts.partitions.get(name, ()),
         )
 
 

@@ -48,9 +48,9 @@ def regions_facts(facts: Facts, topology: Topology) -> None:
     for trunk in topology.trunks:
         near, far = trunk_joints(trunk)
         _join(facts, trunk.number, near, far)
-        for end, met in ((near, trunk.link), (far, trunk.back)):
+        for end in (near, far):
             name = f"{end.node}/{end.peer}/up"
-            link = make_link(topology, name, met.condition, None, MTU_DEFAULT)
+            link = make_link(topology, name, end.met[0], None, MTU_DEFAULT)
             if link is not None:
                 facts.links[end.node, end.interface] = link
     if topology.regions:

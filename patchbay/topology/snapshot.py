@@ -134,6 +134,7 @@ def _bridge(topology: Topology, name: str) -> InterfaceSnapshot:
 
 def _joints(topology: Topology, name: str) -> Iterator[InterfaceSnapshot]:
     for joint in joints_of(topology, name):
+        out, back = joint.met
         yield InterfaceSnapshot(
             name=joint.interface,
             lan=None,
@@ -143,4 +144,8 @@ def _joints(topology: Topology, name: str) -> Iterator[InterfaceSnapshot]:
             ll6=link_local(joint.mac),
             gateway6=link_local(joint.peer_mac),
             mtu=MTU_DEFAULT,
+            condition_up=out,
+            condition_down=back,
+            engine_up=_engine(topology, out, None, ()),
+            engine_down=_engine(topology, back, None, ()),
         )

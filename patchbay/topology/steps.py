@@ -298,7 +298,7 @@ class RemoveNeighbour(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTables(Step):
-    """Put a node's nftables tables in place of the old ones, in one transaction."""
+    """Put nftables tables of a node in place of old ones, in one transaction; others stay."""
 
     node: str
     tables: tuple[Table, ...]

@@ -5,8 +5,8 @@ from ipaddress import ip_interface
 from hypothesis import strategies as st
 
 from patchbay.errors import ConfigError
-from patchbay.topology import edit, edit_regions
-from patchbay.topology.model import IX
+from patchbay.topology import edit, edit_regions, partitions
+from patchbay.topology.model import IX, Partition
 from patchbay.topology.requests import (
     device_request,
     region_request,
@@ -201,7 +201,18 @@ def _transit(t, a, b, c):
     return edit_regions.set_transit(t, _pick(t.regions, a), bool(b % 2))
 
 
+def _partition(t, a, b, c):
+    nodes = (*t.regions, *t.routers, *t.devices)
+    sides = ((_pick(nodes, a),), tuple({_pick(nodes, b), _pick(nodes, c)}))
+    return partitions.partition(t, Partition(sides=sides, one_way=bool(a % 2)))
+
+
+def _heal(t, a, b, c):
+    return partitions.heal(t, _pick(t.partitions, a) if b % 3 else None)
+
+
 _OF_REGIONS = (
+    _partition, _partition, _heal,
     _region, _region, _region, _link, _link, _link, _router_in_region, _router_in_region,
     _break_link, _restore_link, _unlink, _transit,
 )  # fmt: skip

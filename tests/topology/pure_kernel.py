@@ -176,10 +176,13 @@ class Kernel:
         self.neighbours.pop(key, None)
 
     def set_tables(self, step):
-        need(self.tables.get(step.node, ()) == step.old, "other tables", step)
-        self.tables[step.node] = step.tables
-        if not step.tables:
-            del self.tables[step.node]
+        need(step.node in self.nodes, "no such node", step)
+        tables = self.tables.pop(step.node, frozenset())
+        need(tables >= set(step.old), "other tables", step)
+        tables = (tables - set(step.old)) | set(step.tables)
+        need(len({table.name for table in tables}) == len(tables), "table exists", step)
+        if tables:
+            self.tables[step.node] = tables
 
     def set_condition(self, step):
         key = (step.node, step.interface)

@@ -14,6 +14,7 @@ from patchbay.topology import steps as s
 from patchbay.topology.diff import steps
 from patchbay.topology.graph import plugged_in, region_of
 from patchbay.topology.model import IX
+from patchbay.topology.partitions import partition_tables
 from patchbay.topology.plan import node_plan, plan
 from patchbay.topology.snapshot import interface_snapshots
 from patchbay.topology.ways import find_ways
@@ -183,6 +184,8 @@ def test_whatever_is_done_to_regions_steps_lead_where_building_at_once_does(chan
         kernel.apply(steps(topology, after))
         topology = after
     assert kernel.state() == booted(topology).state()
+    for name, tables in partition_tables(topology).items():
+        assert set(tables) <= kernel.tables[name]
     ways = find_ways(topology.regions, topology.trunks)
     for a, b in permutations(topology.devices, 2):
         here, there = (

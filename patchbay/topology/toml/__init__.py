@@ -27,6 +27,7 @@ Tables:
         `latencies`, which links it: a table of regions and milliseconds.
     `[[region-link]]`: `between` (an array of two regions), `latency-ms`, `jitter-ms`, `loss-pct`,
         `rate-mbit`, `back` (a table of these four, where the way back differs), `broken`, `reroute`.
+    `[[partition]]`: `sides` (an array of arrays of nodes), `one-way` (true or false).
     `[[dns]]`: `name`, `address`, and `node` for an entry that only one node sees.
 
 A condition is the name of a preset or a table of the fields of `LinkCondition`; a NAT or a

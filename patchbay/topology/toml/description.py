@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from ipaddress import IPv4Interface, IPv6Interface
 from types import MappingProxyType
 
@@ -14,7 +15,8 @@ from patchbay.topology.domains import check_overlaps
 from patchbay.topology.draft import Draft
 from patchbay.topology.graph import UPLINK, interfaces, lan_of
 from patchbay.topology.macs import interface_mac
-from patchbay.topology.model import Address, Interface, Topology
+from patchbay.topology.model import Address, Interface, Partition, Topology
+from patchbay.topology.partitions import partition
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest, lan_asked_for
 from patchbay.topology.subnets import LAB
 from patchbay.values import Ipv6Provisioning, LinkCondition, LinkEngine, check_mtu
@@ -62,6 +64,7 @@ class Description:
         link_engine: what makes link conditions that do not say it themselves.
         requests: nodes and links, in the order written.
         details: by node and interface.
+        partitions: sets of nodes that are cut off from each other.
         names: lab-wide entries of the hosts file: name, address.
         node_names: entries that only one node sees.
     """
@@ -72,6 +75,7 @@ class Description:
     link_engine: LinkEngine = LinkEngine.AUTO
     requests: tuple[Request, ...] = ()
     details: Mapping[Place, Details] = field(default_factory=lambda: MappingProxyType({}))
+    partitions: tuple[Partition, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     node_names: Mapping[str, tuple[tuple[str, str], ...]] = field(
         default_factory=lambda: MappingProxyType({})
@@ -104,7 +108,7 @@ class Description:
         counted = _changed(plain, self._numbers(plain))
         topology = _changed(counted, self.details)
         _check(topology, self.details)
-        return topology
+        return reduce(partition, self.partitions, topology)
 
     def _in_order(self, topology: Topology) -> Topology:
         """Have the nodes in the order written, where the draft has those plugged into first."""

@@ -14,7 +14,7 @@ from patchbay.topology.model import IX, Device, Interface, Router, Topology
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.topology.toml.description import Description, Place
 from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
-from patchbay.topology.toml.regions import dump_regions, numbers, region_requests
+from patchbay.topology.toml.regions import dump_partitions, dump_regions, numbers, region_requests
 from patchbay.topology.toml.writing import Value, key, table
 from patchbay.values import (
     DelayTable,
@@ -59,6 +59,7 @@ def dump(topology: Topology) -> str:
                 parts.append(table(f"[router.{key(UPLINK)}]", uplink))
         else:
             parts += _device(node, chosen)
+    parts += dump_partitions(topology)
     parts += [
         table("[[dns]]", {"name": name, "address": address}) for name, address in topology.names
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from itertools import islice, product
 
-TABLES = ("lab", "region", "region_link", "router", "device", "dns")
+TABLES = ("lab", "region", "region_link", "router", "device", "partition", "dns")
 LAB_KEYS = ("name", "ipv6_dad", "ipv6_provisioning", "link_engine")
 ROUTER_KEYS = [
     "name",
@@ -48,6 +48,7 @@ REGION_KEYS = ("transit", "downstream", "downstream6", "latencies", "number")
 LINK_FIELDS = ("latency_ms", "jitter_ms", "loss_pct", "rate_mbit")
 """The keys of a link between regions that say what packets meet."""
 REGION_LINK_KEYS = ("between", *LINK_FIELDS, "back", "broken", "reroute", "number")
+PARTITION_KEYS = ("sides", "one_way")
 ALIASES = {"impair": "condition"}
 """Other names of keys, as related tools have them."""
 DNS_KEYS = ("name", "address", "node")

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from patchbay.errors import ConfigError, Problem, Problems, nearest
 from patchbay.topology.graph import UPLINK
-from patchbay.topology.model import IX, Address
+from patchbay.topology.model import IX, Address, Partition
 from patchbay.topology.names import check_interface_name, check_node_name
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest, TrunkRequest
 from patchbay.topology.toml import values
@@ -25,7 +25,7 @@ from patchbay.topology.toml.keys import (
     kebab,
 )
 from patchbay.topology.toml.lines import Path, find_lines
-from patchbay.topology.toml.regions import read_link, read_region
+from patchbay.topology.toml.regions import read_link, read_partition, read_region
 from patchbay.topology.toml.tables import File, Table
 from patchbay.values import IfaceConfig, Ipv6Provisioning, LinkEngine
 
@@ -66,6 +66,8 @@ def load(text: str, *, source: str = "<toml>") -> Description:
             file.problem(("device", name), f"device {name!r}", "this is not a table")
     for path, entry in _tables(top, "dns"):
         reading.entry(path, entry)
+    for path, entry in _tables(top, "partition"):
+        reading.partition(path, entry)
     reading.check_names()
     description = Description(
         name=lab.get("name", str),
@@ -75,6 +77,7 @@ def load(text: str, *, source: str = "<toml>") -> Description:
         link_engine=lab.parsed("link_engine", values.engine) or LinkEngine.AUTO,
         requests=tuple(reading.in_written_order()),
         details=MappingProxyType(reading.details),
+        partitions=tuple(reading.partitions),
         names=tuple(reading.names),
         node_names=MappingProxyType({n: tuple(found) for n, found in reading.node_names.items()}),
     )
@@ -107,9 +110,10 @@ class _Reading:
     details: dict[Place, Details] = field(default_factory=dict)
     wanted: list[tuple[Table, str, str]] = field(default_factory=list)
     """Routers that must exist: the table, the key and the name."""
-    known: list[tuple[Table, str]] = field(default_factory=list)
-    """Nodes that must exist, for entries of the hosts file."""
+    known: list[tuple[Table, str, str]] = field(default_factory=list)
+    """Nodes that must exist: the table, the key and the name."""
     wanted_regions: list[tuple[Table, str, str]] = field(default_factory=list)
+    partitions: list[Partition] = field(default_factory=list)
     names: list[tuple[str, str]] = field(default_factory=list)
     node_names: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
@@ -273,10 +277,16 @@ class _Reading:
             except ValueError:
                 table.problem("address", f"{address!r} is not an IP address")
         if node is not None:
-            self.known.append((table, node))
+            self.known.append((table, "node", node))
         if name is not None and address is not None:
             entries = self.names if node is None else self.node_names.setdefault(node, [])
             entries.append((name, address))
+
+    def partition(self, path: Path, data: Mapping[str, object]) -> None:
+        table, found = read_partition(self.file, path, data)
+        if found is not None:
+            self.partitions.append(found)
+            self.known += [(table, "sides", name) for side in found.sides for name in side]
 
     def check_names(self) -> None:
         """Note routers and nodes that are spoken of and not there."""
@@ -292,10 +302,10 @@ class _Reading:
             if name not in self.regions:
                 near = nearest(name, self.regions)
                 table.problem(key, f"there is no region {name!r}", near)
-        for table, name in self.known:
+        for table, key, name in self.known:
             if name not in self.nodes and name != IX:
                 near = nearest(name, [*self.nodes, IX])
-                table.problem("node", f"there is no node {name!r}", near)
+                table.problem(key, f"there is no node {name!r}", near)
 
     def in_written_order(self) -> list[Request]:
         """The nodes as they follow each other in the file, where the parser has them by kind."""

@@ -1,4 +1,4 @@
-"""Regions and the links between them, from a file and into one."""
+"""Regions, the links between them and partitions, from a file and into one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from patchbay.errors import ConfigError, Problem
-from patchbay.topology.model import Region, Topology, Trunk
+from patchbay.topology.model import Partition, Region, Topology, Trunk
 from patchbay.topology.requests import RegionRequest, TrunkRequest
 from patchbay.topology.toml import values
-from patchbay.topology.toml.keys import LINK_FIELDS, REGION_KEYS, REGION_LINK_KEYS, kebab
+from patchbay.topology.toml.keys import (
+    LINK_FIELDS,
+    PARTITION_KEYS,
+    REGION_KEYS,
+    REGION_LINK_KEYS,
+    kebab,
+)
 from patchbay.topology.toml.lines import Path
 from patchbay.topology.toml.tables import File, Table
 from patchbay.topology.toml.writing import Value, key, table
@@ -66,6 +72,18 @@ def read_link(
     )
 
 
+def read_partition(
+    file: File, path: Path, data: Mapping[str, object]
+) -> tuple[Table, Partition | None]:
+    """Read a table `[[partition]]`; None for one of which nothing can be made."""
+    own = Table(file, path, "partition", data, PARTITION_KEYS)
+    sides = own.parsed("sides", _sides)
+    if "sides" not in own:
+        own.problem("sides", "it is missing: an array of arrays of nodes")
+    one_way = bool(own.get("one_way", bool))
+    return own, None if sides is None else Partition(sides=sides, one_way=one_way)
+
+
 def _link(own: Table) -> RegionLink | None:
     given: dict[str, float] = {}
     for name in LINK_FIELDS:
@@ -84,6 +102,17 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(Problem("", f"{value!r} is not a number"))
     return value
+
+
+def _sides(value: object) -> tuple[tuple[str, ...], ...]:
+    sides = value if isinstance(value, list) else []
+    if not sides or not all(_is_side(side) for side in sides):
+        raise ConfigError(Problem("", f"{value!r} is not an array of arrays of nodes"))
+    return tuple(tuple(side) for side in sides)
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _two_names(value: object) -> tuple[str, str]:
@@ -138,6 +167,15 @@ def dump_regions(topology: Topology, *, subnets: bool, numbered: bool) -> Iterat
         if numbered:
             entries["number"] = trunk.number
         yield table("[[region-link]]", entries)
+
+
+def dump_partitions(topology: Topology) -> Iterator[str]:
+    """Write the tables of partitions."""
+    for partition in topology.partitions:
+        entries: dict[str, Value] = {"sides": [[*side] for side in partition.sides]}
+        if partition.one_way:
+            entries["one-way"] = True
+        yield table("[[partition]]", entries)
 
 
 def _fields(link: RegionLink) -> Mapping[str, Value]:
