@@ -20,8 +20,10 @@ from patchbay.etc import static_files
 from patchbay.events import EventLog
 from patchbay.firewall_requests import FirewallRequests
 from patchbay.links.userspace.process import EngineProcess
+from patchbay.nat_requests import NatRequests
 from patchbay.observation import soonest
 from patchbay.observer import Observer
+from patchbay.rebindings import Rebindings
 from patchbay.region_requests import RegionRequests
 from patchbay.services.running import Services
 from patchbay.topology import edit
@@ -35,10 +37,9 @@ from patchbay.topology.graph import (
     node_names,
     region_of,
 )
-from patchbay.topology.hosts import ascii_name, dns_entry, hosts_text, resolve
+from patchbay.topology.hosts import ascii_name, dns_entry, hosts_text, resolve, same_names
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.topology.plan import node_plan
 from patchbay.topology.requests import (
     DeviceRequest,
     RegionRequest,
@@ -48,14 +49,7 @@ from patchbay.topology.requests import (
 )
 from patchbay.topology.snapshot import interface_snapshots
 from patchbay.topology.steps import AddNode, RemoveNode, Step
-from patchbay.values import (
-    IfaceConfig,
-    Nat,
-    NatConfig,
-    NatV6Mode,
-)
-from patchbay.wiring.connection import NETLINK_NETFILTER
-from patchbay.wiring.conntrack import conntrack
+from patchbay.values import IfaceConfig, NatV6Mode
 from patchbay.wiring.errors import WiringError
 from patchbay.wiring.kernel import Kernel
 
@@ -65,14 +59,13 @@ _REQUESTS: dict[str, Any] = {
     "region": RegionRequest,
     "region_link": TrunkRequest,
 }
-_NAT: Any = Nat | NatConfig
 
 
 class RefusedByKernel(PatchbayError):
     """The kernel refused a change of the network; what had been done of it was undone."""
 
 
-class LabDirector(RegionRequests, FirewallRequests):
+class LabDirector(NatRequests, RegionRequests, FirewallRequests):
     """Holds the topology of a lab and its namespaces; answers what clients ask."""
 
     def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None:
@@ -92,6 +85,7 @@ class LabDirector(RegionRequests, FirewallRequests):
             ),
         )
         self._log = EventLog(cast("str | None", options["outdir"]))
+        self._rebindings = Rebindings(self._kernel, self._log)
         self._supervisor.output_directory = self._log.nodes_directory
         self._services = Services(supervisor, self._kernel, self._log.add)
         self._observer = Observer(
@@ -150,27 +144,6 @@ class LabDirector(RegionRequests, FirewallRequests):
     def on_emit(self, kind: str, fields: dict[str, Plain]) -> Plain:
         """Note an event of a user's own."""
         self._log.add(kind, **fields)
-        return None
-
-    def on_conntrack(self, node: str) -> Plain:
-        """The connections that a router tracks."""
-        entries = conntrack(self._kernel.connection(node, NETLINK_NETFILTER))
-        return [
-            {
-                "protocol": entry.protocol,
-                "status": int(entry.status),
-                "timeout": entry.timeout,
-                "inside": [str(entry.original.source), entry.original.source_port],
-                "remote": [str(entry.original.destination), entry.original.destination_port],
-                "outside": [str(entry.reply.destination), entry.reply.destination_port],
-            }
-            for entry in entries
-        ]
-
-    def on_flush_nat(self, node: str) -> Plain:
-        """Forget every connection that a router tracks, and so every mapping."""
-        self._kernel.flush_conntrack(node, node_plan(self._topology, node).tables)
-        self._log.add("nat_state_flushed", node=node)
         return None
 
     # -- changes
@@ -255,16 +228,6 @@ class LabDirector(RegionRequests, FirewallRequests):
         self._log.add("default_route_changed", node=node, iface=name)
         return None
 
-    def on_set_nat(self, node: str, nat: Plain, flush: bool) -> Plain:
-        """Set how a router translates IPv4 addresses."""
-        before = self._topology.routers[node].nat
-        self._change(edit.set_nat(self._topology, node, from_plain(_NAT, nat)))
-        self._log.add("nat_changed", node=node, nat=nat)
-        # What was not translated has no way back any more; it may begin anew.
-        if flush or before is Nat.NONE:
-            self.on_flush_nat(node)
-        return None
-
     def on_set_nat_v6(self, node: str, mode: Plain) -> Plain:
         """Set how a router translates IPv6 addresses."""
         self._change(edit.set_nat_v6(self._topology, node, from_plain(NatV6Mode, mode)))
@@ -294,7 +257,9 @@ class LabDirector(RegionRequests, FirewallRequests):
         """Do what was put off; seconds until the next call, None if nothing is due."""
         if self._log.due() == 0.0:
             self._log.save_due()
-        return soonest(self._log.due(), self._kernel.tidy_links(), self._observer.turn())
+        self._rebindings.run_due(self._topology, self.on_rebind_nat)
+        due = self._rebindings.or_sooner(self._log.due())
+        return soonest(due, self._kernel.tidy_links(), self._observer.turn())
 
     def close(self) -> None:
         """Finish the event log; the kernel takes the rest."""
@@ -329,6 +294,7 @@ class LabDirector(RegionRequests, FirewallRequests):
             raise RefusedByKernel(f"a router cannot serve its LAN: {error.strerror}") from error
         self._topology = after
         self._observer.follow(after)
+        self._rebindings.follow(after)
         self._log.save_state(after)
 
     def _apply(self, before: Topology | None, after: Topology) -> None:
@@ -380,6 +346,8 @@ class LabDirector(RegionRequests, FirewallRequests):
 
     def _write_names(self, before: Topology | None, after: Topology) -> None:
         """Rewrite the hosts files in place: whoever has one open sees the new names."""
+        if before is not None and same_names(before, after):
+            return
         self._write("hosts", hosts_text(after, None))
         for node in after.node_names:
             self._write(f"hosts.{node}", hosts_text(after, node))

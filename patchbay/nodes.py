@@ -337,6 +337,21 @@ class Router(RouterFirewall, LabNode):
         """Forget every connection it tracks, and so every translation."""
         self._lab.request("flush_nat", node=self._name)
 
+    def rebind_nat(self, *, address: bool = False) -> None:
+        """Give all mappings up for new ones at other ports, as after a restart of the router.
+
+        Flows go on from another outside port with the next packet from inside; what comes to the
+        old ones is dropped. Ports that were in use are not used again for two minutes, unless most
+        of those that there are were in use.
+
+        Args:
+            address: whether the uplink gets another address as well.
+
+        Raises:
+            ConfigError: it has no NAT, or no other address is free.
+        """
+        self._lab.request("rebind_nat", node=self._name, address=bool(address))
+
     def nat_table(self) -> list[NatEntry]:
         """The translations it has now, from the kernel's connection tracking."""
         return nat_entries(self._lab.request("conntrack", node=self._name))

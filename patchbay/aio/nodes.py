@@ -363,6 +363,7 @@ class AsyncRouter(AsyncNode[Router]):
     set_nat = awaited(Router.set_nat)
     set_nat_v6 = awaited(Router.set_nat_v6)
     flush_nat = awaited(Router.flush_nat)
+    rebind_nat = awaited(Router.rebind_nat)
     nat_table = awaited(Router.nat_table)
     set_firewall = awaited(Router.set_firewall)
     set_block_icmp_frag_needed = awaited(Router.set_block_icmp_frag_needed)

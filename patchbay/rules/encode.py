@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -17,11 +17,37 @@ from patchbay.rules.expressions import (
     constant,
     expression,
     load,
+    load_drawn,
     load_joined,
+    load_part,
     mask,
+    number,
 )
-from patchbay.rules.fields import FLAG_FIELDS, LAYOUTS, SIZE, Source, bounds, flags, words
-from patchbay.rules.model import Branch, Chain, Change, Match, Member, Rule, Set, Table
+from patchbay.rules.fields import (
+    FLAG_FIELDS,
+    LAYOUTS,
+    SIZE,
+    Source,
+    bounds,
+    field_of,
+    flags,
+    words,
+)
+from patchbay.rules.model import (
+    Bits,
+    Branch,
+    Chain,
+    Change,
+    Drawn,
+    Match,
+    Member,
+    Part,
+    PortOf,
+    Rule,
+    Set,
+    SetMark,
+    Table,
+)
 from patchbay.rules.statements import encoded
 from patchbay.rules.words import Family, Field, Hook, InterfaceType, L4Proto, NfProto, Verdict
 from patchbay.wiring.netlink import (
@@ -46,6 +72,8 @@ _ELEMENT = 1
 _ANONYMOUS_CONSTANT, _INTERVAL, _INTERVAL_END = 0x3, 0x4, 0x1
 _MAP, _TIMEOUT, _DYNAMIC = 0x8, 0x10, 0x20
 _TYPE_BITS = 6
+_AT_ONCE = 1000
+"""Elements in one message; an attribute has room for 64 KiB."""
 _IN_HOST_ORDER, _IN_NETWORK_ORDER = 1, 2
 _SET_NAME = "__set%d"
 """The kernel puts a number in; within the transaction a set is known by its id."""
@@ -72,9 +100,19 @@ def replacement(old: Iterable[Table], new: Iterable[Table]) -> list[Message]:
     return messages
 
 
-def emptied(tables: Iterable[Table]) -> list[Message]:
-    """The messages of a transaction that takes everything out of the sets that rules filled."""
-    return [message for table in tables for message in _Encoder(table).without_elements()]
+def emptied(tables: Iterable[Table], keep: Collection[str] = ()) -> list[Message]:
+    """The messages of a transaction that takes everything out of the sets that rules filled.
+
+    Args:
+        tables: whose sets.
+        keep: the names of sets that stay as they are.
+    """
+    return [message for table in tables for message in _Encoder(table).without_elements(keep)]
+
+
+def filled(table: Table, name: str, keys: Iterable[bytes]) -> list[Message]:
+    """The messages of a transaction that puts elements into a set that rules fill."""
+    return list(_Encoder(table).with_elements(name, keys))
 
 
 def _cleared(family: Family, name: str) -> Iterator[Message]:
@@ -110,8 +148,8 @@ class _Encoder:
             asks = f"make the chain {chain.name} of {name}"
             yield self._message(_NEWCHAIN, self._chain(chain), asks)
         for chain in self.table.chains:
-            for number, rule in enumerate(chain.rules, 1):
-                yield from self._rule(chain, rule, f"add rule {number} of {chain.name} in {name}")
+            for position, rule in enumerate(chain.rules, 1):
+                yield from self._rule(chain, rule, f"add rule {position} of {chain.name} in {name}")
 
     def reduced(self, kept: tuple[Set, ...]) -> Iterator[Message]:
         """The messages that leave nothing of the table but some of its sets."""
@@ -125,11 +163,21 @@ class _Encoder:
                 asks = f"delete the set {each.name} of {self.table.name}"
                 yield self._message(_DELSET, body + text(2, each.name), asks, 0)
 
-    def without_elements(self) -> Iterator[Message]:
-        """The messages that empty the table's sets."""
+    def without_elements(self, keep: Collection[str]) -> Iterator[Message]:
+        """The messages that empty the table's sets, but for some."""
         for each in self.table.sets:
+            if each.name in keep:
+                continue
             body = text(1, self.table.name) + text(2, each.name)
             yield self._message(_DELSETELEM, body, f"empty {each.name} of {self.table.name}", 0)
+
+    def with_elements(self, name: str, keys: Iterable[bytes]) -> Iterator[Message]:
+        """The messages that put elements into a set of the table."""
+        elements = [nested(_ELEMENT, constant(1, key)) for key in keys]
+        for first in range(0, len(elements), _AT_ONCE):
+            some = elements[first : first + _AT_ONCE]
+            body = text(1, self.table.name) + text(2, name) + nested(3, *some)
+            yield self._message(_NEWSETELEM, body, f"fill {name} of {self.table.name}")
 
     def _message(self, kind: int, body: bytes, asks: str, flags: int = NLM_F_CREATE) -> Message:
         return Message(kind, flags, NFGENMSG.pack(_FAMILIES[self.table.family], 0, 0) + body, asks)
@@ -164,11 +212,10 @@ class _Encoder:
         expressions: list[bytes] = []
         known: set[NfProto | L4Proto] = set()
         for match in rule.matches:
-            if isinstance(match, Member):
-                for field in match.fields:
-                    expressions += self._implied(field, known)
-                expressions += load_joined(match.fields)
-                expressions.append(_membership(match))
+            if not isinstance(match, Match):
+                for part in match.fields if isinstance(match, Member) else ():
+                    expressions += self._implied(field_of(part), known)
+                expressions += _condition(match)
                 continue
             expressions += self._implied(match.field, known)
             if match.field is Field.L4PROTO and len(match.values) == 1 and not match.negated:
@@ -179,9 +226,11 @@ class _Encoder:
             else:
                 expressions += _comparison(match)
         for statement in rule.statements:
-            if isinstance(statement, Change) and isinstance(statement.key, tuple):
-                for field in statement.key:
-                    expressions += self._implied(field, known)
+            if isinstance(statement, Change):
+                for part in statement.key:
+                    expressions += self._implied(field_of(part), known)
+            if isinstance(statement, SetMark) and isinstance(statement.value, PortOf):
+                expressions += self._implied(statement.value.field, known)
             expressions += encoded(statement)
         body = text(1, self.table.name) + text(2, chain.name)
         body += nested(4, *(attribute(_ELEMENT | 0x8000, one) for one in expressions))
@@ -228,24 +277,34 @@ class _Encoder:
         return expression("lookup", *parts, *([be32(5, 1)] if match.negated else []))
 
 
-def _order(kind: int, fields: tuple[Field, ...]) -> bytes:
+def _order(kind: int, parts: tuple[Part, ...]) -> bytes:
     """The order of bytes, which the kernel keeps for nft, which could not print a set without."""
-    in_network_order = LAYOUTS[fields[0]].network_order
+    in_network_order = LAYOUTS[field_of(parts[0])].network_order
     order = _IN_NETWORK_ORDER if in_network_order else _IN_HOST_ORDER
     return bytes((kind, 4)) + order.to_bytes(4, sys.byteorder)
 
 
-def _joined_type(fields: tuple[Field, ...]) -> int:
+def _joined_type(parts: tuple[Part, ...]) -> int:
     """The number by which nft knows a type that is joined of several."""
-    number = 0
-    for field in fields:
-        number = number << _TYPE_BITS | LAYOUTS[field].type
-    return number
+    joined = 0
+    for part in parts:
+        joined = joined << _TYPE_BITS | LAYOUTS[field_of(part)].type
+    return joined
 
 
-def _membership(match: Member) -> bytes:
-    negated = [be32(5, 1)] if match.negated else []
-    return expression("lookup", text(1, match.set), be32(2, FIRST), *negated)
+def _condition(condition: Bits | Drawn | Member) -> Iterator[bytes]:
+    """Leave the rule unless it holds."""
+    match condition:
+        case Member(fields=fields, set=name, negated=negated):
+            yield from load_joined(fields)
+            inverted = [be32(5, 1)] if negated else []
+            yield expression("lookup", text(1, name), be32(2, FIRST), *inverted)
+        case Bits(part=part, value=value):
+            yield from load_part(part)
+            yield compare(EQUAL, number(part.field, value))
+        case Drawn(value=value):
+            yield load_drawn(condition)
+            yield compare(EQUAL, value.to_bytes(4, sys.byteorder))
 
 
 def _key(data: bytes, *, end: bool = False) -> bytes:

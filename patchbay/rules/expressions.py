@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from patchbay.rules.fields import LAYOUTS, Source, words
-from patchbay.rules.model import Found, Numbers, PortOf
+from patchbay.rules.fields import LAYOUTS, Source, field_of, words
+from patchbay.rules.model import Drawn, Flipped, Found, Masked, Numbers, Part, PortOf
 from patchbay.rules.words import Field
 from patchbay.wiring.netlink import attribute, be32, nested, text, u8
 
@@ -68,11 +68,23 @@ def load(field: Field, register: int = FIRST) -> bytes:
             )
 
 
-def load_joined(fields: tuple[Field, ...], register: int = FIRST) -> Iterator[bytes]:
+def load_joined(parts: tuple[Part, ...], register: int = FIRST) -> Iterator[bytes]:
     """Put fields into neighbouring registers."""
-    for field in fields:
-        yield load(field, register)
-        register += words((field,))
+    for part in parts:
+        yield from load_part(part, register)
+        register += words((part,))
+
+
+def load_part(part: Part, register: int = FIRST) -> Iterator[bytes]:
+    """Put a field, or some bits of it, into a register."""
+    yield load(field_of(part), register)
+    if isinstance(part, Masked):
+        yield mask(number(part.field, part.mask), register=register)
+
+
+def load_drawn(drawn: Drawn, register: int = FIRST) -> bytes:
+    """Draw a number into a register."""
+    return _numgen(0, drawn.of, register=register, random=True)
 
 
 def load_found(found: Found, register: int, spare: int) -> Iterator[bytes]:
@@ -87,18 +99,31 @@ def load_port(field: Field, register: int = FIRST) -> Iterator[bytes]:
     yield _swap(register, _HOST_TO_NETWORK)
 
 
-def load_number(what: PortOf | Numbers, register: int = FIRST) -> Iterator[bytes]:
+def load_number(what: PortOf | Numbers | Flipped | int, register: int = FIRST) -> Iterator[bytes]:
     """Put a number into a register."""
     match what:
         case PortOf(field=field, above=above):
             yield load(field, register)
             yield _swap(register, _NETWORK_TO_HOST)
-            set_, kept = above.to_bytes(4, sys.byteorder), (~above & 0xFFFFFFFF)
-            yield mask(kept.to_bytes(4, sys.byteorder), set_, register)
-        case Numbers(first=first, count=count, random=random):
-            yield expression(
-                "numgen", be32(1, register), be32(2, count), be32(3, random), be32(4, first)
-            )
+            yield _set_bits(above, register)
+        case Numbers(first=first, count=count, random=random, shift=shift, above=above):
+            yield _numgen(first, count, register=register, random=random)
+            if shift:
+                yield _shift(shift, register)
+            if above:
+                yield _set_bits(above, register)
+        case Flipped(bits=bits):
+            yield load(Field.CT_MARK, register)
+            kept = (0xFFFFFFFF).to_bytes(4, sys.byteorder)
+            yield mask(kept, bits.to_bytes(4, sys.byteorder), register)
+        case int():
+            yield immediate(register, what.to_bytes(4, sys.byteorder))
+
+
+def number(field: Field, value: int) -> bytes:
+    """A number as the kernel compares it with the field."""
+    layout = LAYOUTS[field]
+    return value.to_bytes(layout.length, "big" if layout.network_order else sys.byteorder)
 
 
 def compare(operation: int, data: bytes) -> bytes:
@@ -127,6 +152,28 @@ def verdict(code: int, chain: str | None = None) -> bytes:
     """Decide, or go on in another chain."""
     where = () if chain is None else (text(2, chain),)
     return expression("immediate", be32(1, 0), nested(2, nested(2, be32(1, code), *where)))
+
+
+def _numgen(first: int, count: int, *, register: int, random: bool) -> bytes:
+    return expression("numgen", be32(1, register), be32(2, count), be32(3, random), be32(4, first))
+
+
+def _set_bits(bits: int, register: int) -> bytes:
+    kept = ~bits & 0xFFFFFFFF
+    return mask(kept.to_bytes(4, sys.byteorder), bits.to_bytes(4, sys.byteorder), register)
+
+
+def _shift(by: int, register: int) -> bytes:
+    """Shift a register of four bytes to the left."""
+    to_the_left = 1
+    return expression(
+        "bitwise",
+        be32(1, register),
+        be32(2, register),
+        be32(3, 4),
+        be32(6, to_the_left),
+        constant(7, by.to_bytes(4, sys.byteorder)),
+    )
 
 
 def _swap(register: int, operation: int) -> bytes:

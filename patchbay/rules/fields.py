@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from patchbay.rules.model import Range, Value
+from patchbay.rules.model import Masked, Part, Range, Value
 from patchbay.rules.words import CtDirection, Field, L4Proto, NfProto
 
 
@@ -172,9 +172,14 @@ def bounds(field: Field, value: Value) -> tuple[bytes, bytes]:
     return only, only
 
 
-def words(fields: tuple[Field, ...]) -> int:
+def field_of(part: Part) -> Field:
+    """The field that a part of a key is, or is some bits of."""
+    return part.field if isinstance(part, Masked) else part
+
+
+def words(parts: tuple[Part, ...]) -> int:
     """How many words of four bytes fields take when they are joined."""
-    return sum(-(-LAYOUTS[field].length // 4) for field in fields)
+    return sum(-(-LAYOUTS[field_of(part)].length // 4) for part in parts)
 
 
 def flags(field: Field, values: tuple[Value, ...]) -> int:

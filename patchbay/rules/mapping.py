@@ -7,14 +7,14 @@ mapping (RFC 4787 4) a port of its own, and leave nothing to the kernel but the 
 
 The first packet of a flow that leaves comes by; the others follow their flow. It looks for the
 mapping of its key: the inside address and port and, where the mapping depends on it, the peer's
-address and port. If there is none, it tries ports until it has one for itself. All this is in sets
-that rules fill:
+address and port. If there is none, it tries ports until it has one for itself (`ports`). All this
+is in sets that rules fill:
 
 - `ports` is who holds what. Its elements count the connections that use a port (`ct count`): the
   first to be counted has won the port, and nobody wins it while one of them is alive. This is the
   one place where it is decided, in one step, so that no two packets on two processors both win.
-- `mappings` has the port of a key, and counts the connections that use it; looking a dead one up
-  finds nothing.
+- `udp_mappings` and `tcp_mappings` have the port of a key, and count the connections that use it;
+  looking a dead one up finds nothing.
 - `owners` has whom a port was given to last, for what comes from outside.
 - `held` has ports of connections that were closed of late. The kernel remembers them for a while,
   and would take a new connection of another host for the old one. `closed` has whose they were.
@@ -23,8 +23,8 @@ that rules fill:
 Nothing here has a lifetime of its own. A mapping is alive as long as the kernel tracks one of its
 connections, whatever their timeouts are and whoever forgets them; what is left of a dead one is
 never used, but made anew. (The counters forget but a few dead connections at a time, so that a
-mapping of very many may be taken for alive some seconds longer.) What has been found is kept in the mark of the connection: the number
-of the protocol above sixteen bits of port.
+mapping of very many may be taken for alive some seconds longer.) What has been found is kept in
+the mark of the connection (`marks`).
 """
 
 from __future__ import annotations
@@ -32,202 +32,174 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
+from patchbay.rules import marks, ports
 from patchbay.rules.model import (
     Branch,
     Change,
-    Company,
+    Condition,
     Dnat,
     Found,
     Goto,
-    Jump,
     Member,
-    Numbers,
     Operation,
-    PortOf,
-    Range,
     Rule,
     Set,
     SetMark,
     Snat,
-    Statement,
     match,
+    unless,
 )
-from patchbay.rules.words import CtState, Field, L4Proto, TcpFlag, Verdict
+from patchbay.rules.words import CtState, Field, TcpFlag, Verdict
 from patchbay.values import NatConfig, NatFiltering, NatMapping
 
-PROTOCOLS = {"udp": L4Proto.UDP, "tcp": L4Proto.TCP}
-"""The protocols whose ports are given out here, by the names of their chains."""
-
-_INSIDE = (Field.IP_SADDR, Field.TH_SPORT)
-_KEYS = {
-    NatMapping.ENDPOINT_INDEPENDENT: (Field.L4PROTO, *_INSIDE),
-    NatMapping.ADDRESS_DEPENDENT: (Field.L4PROTO, *_INSIDE, Field.CT_ORIGINAL_DADDR),
-    NatMapping.ADDRESS_AND_PORT_DEPENDENT: (
-        Field.L4PROTO,
-        *_INSIDE,
-        Field.CT_ORIGINAL_DADDR,
-        Field.CT_ORIGINAL_DPORT,
-    ),
-}
-"""What a mapping is for. A packet that turns back inside was sent to the outside address: that,
-and not where it is going now, is what its connection says it was sent to."""
-
-_MARK = (Field.CT_MARK,)
-_SENDER = (Field.CT_MARK, Field.IP_SADDR)
-_BEGINNER = (Field.CT_MARK, Field.CT_ORIGINAL_SADDR, Field.CT_ORIGINAL_SPORT)
-_RECEIVER = (Field.CT_MARK, Field.CT_ORIGINAL_DADDR)
-
-_LOW, _HIGH = (1, 1023), (1024, 65535)
-_SCANNED = 128
-"""Ranges up to this size are gone through from end to end; in others ports are drawn."""
-_DRAWS = 6
-"""Rounds of this many draws, and this many rounds: with nine ports of ten taken, one flow in
-forty is turned away; with half of them taken, none."""
 _HELD = 120
-"""Seconds; as long as the kernel remembers a TCP connection that was closed."""
-
-
-_WIN = Change(Operation.ADD, "ports", _MARK, company=Company.ALONE)
-_FREE = Member(_MARK, "held", negated=True)
-_TAKE: tuple[Statement, ...] = (_WIN, Goto("take"))
+"""Seconds that an element is held that says nothing else."""
 
 
 def sets(config: NatConfig) -> tuple[Set, ...]:
     """What the chains fill."""
-    key = _KEYS[config.mapping]
+    by_address = any(
+        config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT for name in marks.PROTOCOLS
+    )
     return (
-        Set(name="ports", key=_MARK),
-        Set(name="held", key=_MARK, timeout=_HELD),
-        Set(name="closed", key=_BEGINNER, timeout=_HELD),
-        Set(name="owners", key=_MARK, data=_INSIDE),
-        Set(name="permitted", key=_SENDER),
-        Set(name="mappings", key=key, data=_MARK),
+        Set(name="ports", key=marks.MARK),
+        Set(name="held", key=marks.MARK, timeout=_HELD),
+        Set(name="closed", key=marks.BEGINNER, timeout=_HELD),
+        Set(name="owners", key=marks.MARK, data=marks.INSIDE),
+        *([Set(name="permitted", key=marks.SENDER)] if by_address else []),
+        *(
+            Set(name=f"{name}_mappings", key=marks.KEYS[config.mapping_of(name)], data=marks.MARK)
+            for name in marks.PROTOCOLS
+        ),
+        *ports.sets(config),
     )
 
 
-def hold() -> Rule:
-    """For packets that are passed on: when a connection is closed, its port is held."""
+def hold(config: NatConfig) -> Rule:
+    """For packets that are passed on: when a TCP connection is closed, its port is held."""
     closing = match(Field.TCP_FLAGS, TcpFlag.FIN, TcpFlag.RST)
     known = match(Field.CT_STATE, CtState.ESTABLISHED)
-    changes = (("held", _MARK), ("closed", _BEGINNER))
-    updates = tuple(Change(Operation.UPDATE, name, key) for name, key in changes)
-    return Rule((known, closing), updates)
+    return Rule((known, closing), held(max(config.timeouts.tcp_closing, config.hold_down)))
 
 
-def chains(config: NatConfig, address: IPv4Address) -> tuple[Branch, ...]:
-    """The chains that a packet to the uplink goes to: the one named as its protocol.
+def held(seconds: int) -> tuple[Change, ...]:
+    """Keep the port of the connection from other hosts for a while."""
+    changes = (("held", marks.MARK), ("closed", marks.BEGINNER))
+    return tuple(Change(Operation.UPDATE, name, key, timeout=seconds) for name, key in changes)
 
-    If others may send to a mapping, there are those for packets from there as well, `udp_in` and
-    `tcp_in`; and if hosts inside may, `udp_back` and `tcp_back`.
+
+def chains(config: NatConfig, addresses: tuple[IPv4Address, ...]) -> tuple[Branch, ...]:
+    """The chains that packets go to.
+
+    Those named as a protocol are for packets to the uplink, and `other` for those of other
+    protocols. `delivery` says which are for packets to an outside port.
+
+    Args:
+        config: what is done.
+        addresses: the outside addresses that are shared out, the uplink's own first.
     """
-    key = _KEYS[config.mapping]
     return (
-        *(chain for name in PROTOCOLS for chain in _outbound(config, name, key)),
-        _take(key),
-        _use(config, address),
-        *_inbound(config),
+        *ports.chains(config, addresses),
+        *(chain for name in marks.PROTOCOLS for chain in _outbound(config, name)),
+        *_translate(addresses),
+        *(chain for name in marks.PROTOCOLS for chain in _inbound(config, name)),
     )
 
 
-def _outbound(config: NatConfig, name: str, key: tuple[Field, ...]) -> Iterator[Branch]:
-    above = PROTOCOLS[name] << 16
-    first, last = config.ports or _HIGH
+def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
+    key, mappings = marks.KEYS[config.mapping_of(name)], f"{name}_mappings"
+    new, use = Goto(f"{name}_new"), Goto(f"{name}_use")
     yield Branch(
         name,
         (
-            Rule((Member(key, "mappings", negated=True),), (Goto(f"{name}_new"),)),
-            Rule((), (SetMark(Found(key, "mappings")), Goto("use"))),
-            Rule((), (Change(Operation.DELETE, "mappings", key, _MARK), Goto(f"{name}_new"))),
+            Rule((Member(key, mappings, negated=True),), (new,)),
+            Rule((), (SetMark(Found(key, mappings)), use)),
+            Rule((), (Change(Operation.DELETE, mappings, key, marks.MARK), new)),
         ),
     )
-    rules: list[Rule] = []
-    if config.mapping is NatMapping.ENDPOINT_INDEPENDENT:
-        chosen = SetMark(PortOf(Field.TH_SPORT, above))
-        where = () if config.ports is None else (match(Field.TH_SPORT, Range(first, last)),)
-        rules += [
-            Rule(where, (chosen,)),
-            Rule((*where, Member(_BEGINNER, "closed")), _TAKE),
-            Rule((*where, _FREE), _TAKE),
-        ]
-    if config.ports is None:
-        low = match(Field.TH_SPORT, Range(0, _LOW[1]))
-        rules += [Rule((low,), (Jump(f"{name}_low"),))] * _DRAWS
-        rules.append(Rule((low,), (Verdict.DROP,), "no port is left"))
-        yield _pick(f"{name}_low", _numbers(*_LOW, above))
-    numbers = _numbers(first, last, above)
-    yield _pick(f"{name}_pick", numbers)
-    if numbers.random:
-        yield Branch(f"{name}_draw", (Rule((), (Jump(f"{name}_pick"),)),) * _DRAWS)
-        rules += [Rule((), (Jump(f"{name}_draw"),))] * _DRAWS
-    else:
-        rules += [Rule((), (Jump(f"{name}_pick"),))] * numbers.count
-    rules.append(Rule((), (Verdict.DROP,), "no port is left"))
-    yield Branch(f"{name}_new", tuple(rules))
-
-
-def _numbers(first: int, last: int, above: int) -> Numbers:
-    count = last - first + 1
-    return Numbers(above | first, count, random=count > _SCANNED)
-
-
-def _pick(name: str, numbers: Numbers) -> Branch:
-    return Branch(name, (Rule((), (SetMark(numbers),)), Rule((_FREE,), _TAKE)))
-
-
-def _take(key: tuple[Field, ...]) -> Branch:
-    """The port is won: write down whose it is, unless another packet has just won one for it."""
-    meet = Change(Operation.ADD, "mappings", key, _MARK, company=Company.OTHERS)
-    return Branch(
-        "take",
-        (
-            Rule((), (meet, SetMark(Found(key, "mappings")), Goto("use"))),
-            Rule(
-                (),
-                (
-                    Change(Operation.DELETE, "owners", _MARK, _INSIDE),
-                    Change(Operation.ADD, "owners", _MARK, _INSIDE),
-                    Goto("use"),
-                ),
-            ),
-        ),
+    # The port is won: write down whose it is, unless another packet has just won one for it.
+    meet = marks.counted_among(mappings, key, marks.MARK)
+    owner = [
+        Change(operation, "owners", marks.MARK, marks.INSIDE)
+        for operation in (Operation.DELETE, Operation.ADD)
+    ]
+    yield Branch(
+        f"{name}_take",
+        (Rule((), (meet, SetMark(Found(key, mappings)), use)), Rule((), (*owner, use))),
     )
+    counted = [marks.counted("ports", marks.MARK)]
+    if config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT:
+        counted.append(marks.counted("permitted", marks.RECEIVER))
+    if config.block_size is not None:
+        block = marks.block_of(config.block_size)
+        counted.append(marks.counted("block_users", (block,)))
+        counted.append(marks.counted_among("tenants", (block, Field.IP_SADDR)))
+    notes = (Rule((), (each,)) for each in counted)
+    yield Branch(f"{name}_use", (*notes, Rule((), (Goto("translate"),))))
 
 
-def _use(config: NatConfig, address: IPv4Address) -> Branch:
-    """The port is known: count the connection, note the peer, translate."""
-    notes = [Rule((), (_count("ports", _MARK),))]
-    if config.filtering is NatFiltering.ADDRESS_DEPENDENT:
-        notes.append(Rule((), (_count("permitted", _RECEIVER),)))
-    return Branch("use", (*notes, Rule((), (Snat(address, Field.CT_MARK),))))
+def _translate(addresses: tuple[IPv4Address, ...]) -> Iterator[Branch]:
+    """To the port and address of the mark; where there is no port, to an address alone."""
+    if len(addresses) == 1:
+        yield Branch("translate", (Rule((), (Snat(addresses[0], Field.CT_MARK),)),))
+        yield Branch("other", (Rule((), (Snat(addresses[0]),)),))
+        return
+    each = [(ports.addressed(index), address) for index, address in enumerate(addresses)]
+    yield Branch(
+        "translate",
+        tuple(Rule((given,), (Snat(address, Field.CT_MARK),)) for given, address in each),
+    )
+    its_own = Rule((match(Field.IP_SADDR, addresses[0]),), (Snat(addresses[0]),))
+    chosen = (Rule((given,), (Snat(address),)) for given, address in each)
+    yield Branch("other", (its_own, ports.CHOOSE, *chosen))
 
 
-def _count(name: str, key: tuple[Field, ...]) -> Change:
-    return Change(Operation.ADD, name, key, company=Company.ALONE)
+def delivery(config: NatConfig, name: str, *, filtered: bool) -> str:
+    """The chain for packets of a protocol that belong to no flow; the mark says to which port.
+
+    Args:
+        config: what is done.
+        name: of the protocol.
+        filtered: whether only those may send that the filtering lets in.
+    """
+    by_address = config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT
+    return f"{name}_in" if filtered and by_address else f"{name}_deliver"
 
 
-def _inbound(config: NatConfig) -> Iterator[Branch]:
+def open_to_others(config: NatConfig, name: str) -> bool:
+    """Whether others than those that a port has sent to may send to it."""
+    return config.filtering_of(name) is not NatFiltering.ADDRESS_AND_PORT_DEPENDENT
+
+
+def _inbound(config: NatConfig, name: str) -> Iterator[Branch]:
     """What belongs to no flow: to the owner of a port that is alive, if the sender may."""
-    open_ = config.filtering is not NatFiltering.ADDRESS_AND_PORT_DEPENDENT
-    for name, protocol in PROTOCOLS.items():
-        marked = Rule((), (SetMark(PortOf(Field.TH_DPORT, protocol << 16)),))
-        deliver = Rule((), (Goto("deliver"),))
-        if open_:
-            filters = _filters() if config.filtering is NatFiltering.ADDRESS_DEPENDENT else ()
-            yield Branch(f"{name}_in", (marked, *filters, deliver))
-        if config.hairpin:
-            yield Branch(f"{name}_back", (marked, deliver))
-    if open_ or config.hairpin:
-        yield Branch(
-            "deliver",
-            (
-                *_alive("ports", _MARK),
-                Rule((), (Dnat(Found(_MARK, "owners")),)),
-            ),
-        )
+    if not open_to_others(config, name) and not config.hairpin:
+        return
+    if config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT:
+        on = Rule((), (Goto(f"{name}_deliver"),))
+        yield Branch(f"{name}_in", (*_alive("permitted", marks.SENDER), on))
+    owner = Found(marks.MARK, "owners")
+    yield Branch(f"{name}_deliver", (*_alive("ports", marks.MARK), Rule((), (Dnat(owner),))))
+    if _kept_by_others(config, name):
+        receiver = Field.IP_DADDR, Field.TH_DPORT
+        keep = marks.counted_among(f"{name}_mappings", receiver, marks.MARK)
+        yield Branch(f"{name}_keep", (Rule((), (keep,)),))
 
 
-def _filters() -> tuple[Rule, ...]:
-    return _alive("permitted", _SENDER)
+def keeping(config: NatConfig, from_wan: Condition) -> Iterator[Rule]:
+    """For packets that were sent on: their connection keeps the mapping of who receives them.
+
+    Where a mapping is for one peer it is kept by what is sent there alone.
+    """
+    for name, protocol in marks.PROTOCOLS.items():
+        if _kept_by_others(config, name):
+            matches = from_wan, unless(Field.CT_MARK, 0), match(Field.L4PROTO, protocol)
+            yield Rule(matches, (Goto(f"{name}_keep"),))
+
+
+def _kept_by_others(config: NatConfig, name: str) -> bool:
+    independent = config.mapping_of(name) is NatMapping.ENDPOINT_INDEPENDENT
+    return independent and open_to_others(config, name)
 
 
 def _alive(name: str, key: tuple[Field, ...]) -> tuple[Rule, ...]:
@@ -235,9 +207,12 @@ def _alive(name: str, key: tuple[Field, ...]) -> tuple[Rule, ...]:
 
     One without is deleted: its only connection would be this one, which leads nowhere.
     """
-    alone = _count(name, key)
     forget = Change(Operation.DELETE, name, key)
     return (
         Rule((Member(key, name, negated=True),), (Verdict.ACCEPT,), "unasked"),
-        Rule((), (alone, forget, Verdict.ACCEPT), "no connection of it is alive"),
+        Rule(
+            (),
+            (marks.counted(name, key), forget, Verdict.ACCEPT),
+            "no connection of it is alive",
+        ),
     )

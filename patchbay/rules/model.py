@@ -36,12 +36,44 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Masked:
+    """Some bits of a field; the others are zero."""
+
+    field: Field
+    mask: int
+
+
+Part = Field | Masked
+"""What keys and values of sets are joined of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """The masked field is this number."""
+
+    part: Masked
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A number that is drawn from as many, 0 being the first, is this one."""
+
+    of: int
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """The fields, joined, are in a set; or, negated, they are not."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[Part, ...]
     set: str
     negated: bool = False
+
+
+Condition = Match | Bits | Drawn | Member
+"""What must hold for the statements of a rule to be carried out."""
 
 
 def match(field: Field, *values: Value) -> Match:
@@ -67,11 +99,15 @@ class RejectWith(Enum):
     ICMPX_HOST_UNREACHABLE = "icmpx host-unreachable"
     ICMPX_NO_ROUTE = "icmpx no-route"
     ICMPX_ADMIN_PROHIBITED = "icmpx admin-prohibited"
+    ICMP_HOST_UNREACHABLE = "icmp host-unreachable"
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Drop the packet and tell its sender. Only in inet tables can the answer be an `ICMPX_`."""
+    """Drop the packet and tell its sender.
+
+    Only in inet tables can the answer be an `ICMPX_`, and not in chains of the hook postrouting.
+    """
 
     reason: RejectWith = RejectWith.ICMPX_PORT_UNREACHABLE
 
@@ -141,7 +177,7 @@ class Goto:
 class Found:
     """What a map has for the fields, joined. Where it has nothing, the rule ends."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[Part, ...]
     map: str
 
 
@@ -155,18 +191,32 @@ class PortOf:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """One of the numbers from the first on: drawn, or each in turn."""
+    """One of the numbers from the first on, drawn or each in turn; shifted, with bits set."""
 
     first: int
     count: int
     random: bool = True
+    shift: int = 0
+    """Bits by which it is then shifted to the left."""
+    above: int = 0
+    """Bits that are then set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """The mark that the connection has, with these bits turned over."""
+
+    bits: int
+
+
+Number = Found | PortOf | Numbers | Flipped | int
 
 
 @dataclass(frozen=True, slots=True)
 class SetMark:
     """Give the connection a mark, which its later packets and rules see as `Field.CT_MARK`."""
 
-    value: Found | PortOf | Numbers
+    value: Number
 
 
 class Operation(Enum):
@@ -180,17 +230,18 @@ class Operation(Enum):
 
 
 class Company(Enum):
-    """What an element that counts connections says when a packet of one comes to it.
+    """What an element that counts connections asks when a packet of one comes to it.
 
     It holds the connections that came to it, by being added or by being looked up, as long as the
     kernel tracks them, and goes with the last of them. A packet whose connection is not as it
-    says ends the rule there, and is counted all the same.
+    asks ends the rule there, and is counted all the same. What it asks is settled by the rule that
+    makes the element; a rule that finds it made asks the same.
     """
 
-    ALONE = "ct count 1"
-    """Pass if there is no other connection."""
-    OTHERS = "ct count over 1"
-    """Pass if there are other connections."""
+    ALONE = "ct count"
+    """Whether there is no other connection; or, of a limit, that there are no more than that."""
+    OTHERS = "ct count over"
+    """Whether there are other connections; or, of a limit, more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,18 +251,20 @@ class Change:
     Attributes:
         operation: what to do.
         set: the name of a set or map.
-        key: the fields that are the key, joined, or what a map has for some.
+        key: the fields that are the key, joined.
         data: for a map, the fields that are the value; deleting does not look at them.
         company: for an element that counts connections, whether they are to be one or several.
         timeout: seconds until it goes, if no update comes; the set must have timeouts.
+        limit: of connections, this one included, that `company` is about.
     """
 
     operation: Operation
     set: str
-    key: tuple[Field, ...] | Found
-    data: tuple[Field, ...] = ()
+    key: tuple[Part, ...]
+    data: tuple[Part, ...] = ()
     company: Company | None = None
     timeout: int | None = None
+    limit: int = 1
 
 
 Statement = (
@@ -233,7 +286,7 @@ Statement = (
 class Rule:
     """When all matches hold, the statements are carried out in order."""
 
-    matches: tuple[Match | Member, ...]
+    matches: tuple[Condition, ...]
     statements: tuple[Statement, ...]
     comment: str | None = None
     """At most 127 bytes of UTF-8, for whoever lists the rules."""

@@ -1,10 +1,10 @@
 """IPv4 network address translation as nftables tables and sysctls.
 
-`mapping` gives out ports; what is here is around it: which packets come to it, and what becomes of
-the others. What comes from the uplink is let in if it belongs to a flow that the inside began, or
-was sent on to the owner of a port. The rest is dropped before its connection is confirmed, so that
-a packet that comes early, before the inside host has sent to its sender, leaves no trace: it can
-take no port from the flow that is to come.
+`mapping` and `ports` give out ports; what is here is around them: which packets come to them, and
+what becomes of the others. What comes from the uplink is let in if it belongs to a flow that the
+inside began, or was sent on to the owner of a port. The rest is dropped before its connection is
+confirmed, so that a packet that comes early, before the inside host has sent to its sender, leaves
+no trace: it can take no port from the flow that is to come.
 """
 
 from __future__ import annotations
@@ -12,8 +12,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from patchbay.rules import mapping
-from patchbay.rules.model import Chain, Goto, Match, Rule, Snat, Table, match, unless
+from patchbay.rules import lifetimes, mapping, marks
+from patchbay.rules.model import (
+    Branch,
+    Chain,
+    Change,
+    Company,
+    Condition,
+    Dnat,
+    Goto,
+    Operation,
+    PortOf,
+    Reject,
+    RejectWith,
+    Rule,
+    Set,
+    SetMark,
+    Snat,
+    Table,
+    match,
+    unless,
+)
 from patchbay.rules.words import (
     ChainType,
     CtState,
@@ -25,27 +44,11 @@ from patchbay.rules.words import (
     Priority,
     Verdict,
 )
-from patchbay.values import Nat, NatConfig, NatFiltering, NatTimeouts
+from patchbay.values import Nat, NatConfig
 
-KERNEL_TIMEOUTS = NatTimeouts(udp=30, udp_stream=120, tcp_established=432_000)
-"""What a new namespace has, and goes back to when it does NAT no more."""
+sysctls = lifetimes.sysctls
 
-_OTHERS = {
-    "icmp_timeout": 60,  # RFC 5508 REQ-2
-    "tcp_timeout_syn_sent": 240,  # RFC 5382 REQ-5: four minutes for what is half open
-    "tcp_timeout_syn_recv": 240,
-    "tcp_timeout_fin_wait": 240,  # and for what is half closed
-    "tcp_timeout_close_wait": 240,
-    "tcp_timeout_last_ack": 240,
-}
-_KERNEL_OTHERS = {
-    "icmp_timeout": 30,
-    "tcp_timeout_syn_sent": 120,
-    "tcp_timeout_syn_recv": 60,
-    "tcp_timeout_fin_wait": 120,
-    "tcp_timeout_close_wait": 60,
-    "tcp_timeout_last_ack": 30,
-}
+_PORTS = {"udp": (Field.UDP_SPORT, Field.UDP_DPORT), "tcp": (Field.TCP_SPORT, Field.TCP_DPORT)}
 
 
 def tables(nat: Nat | NatConfig, *, wan: str, address: IPv4Address) -> tuple[Table, ...]:
@@ -54,112 +57,137 @@ def tables(nat: Nat | NatConfig, *, wan: str, address: IPv4Address) -> tuple[Tab
     Args:
         nat: what to do.
         wan: name of the uplink's interface.
-        address: the uplink's address, which everything that leaves gets.
-
+        address: the uplink's address; what leaves gets it, or one of those that the NAT has beside
+            it.
     """
-    config = _config(nat)
-    return () if config is None else (_table(config, wan, address),)
+    config = nat if isinstance(nat, NatConfig) else nat.config
+    return () if config is None else (_Nat(config, wan, address).table(),)
 
 
-def sysctls(nat: Nat | NatConfig) -> tuple[tuple[str, str], ...]:
-    """How long the router remembers idle flows: sysctls (key in dots, below `net`)."""
-    config = _config(nat)
-    timeouts = KERNEL_TIMEOUTS if config is None else config.timeouts
-    others = _KERNEL_OTHERS if config is None else _OTHERS
-    stated = {
-        "udp_timeout": timeouts.udp,
-        "udp_timeout_stream": timeouts.udp_stream,
-        "tcp_timeout_established": timeouts.tcp_established,
-        **others,
-    }
-    return tuple(
-        (f"netfilter.nf_conntrack_{name}", str(seconds)) for name, seconds in stated.items()
-    )
+class _Nat:
+    def __init__(self, config: NatConfig, wan: str, address: IPv4Address) -> None:
+        self._config = config
+        self._addresses = (address, *config.addresses)
+        self._from_wan, self._to_wan = match(Field.IIFNAME, wan), match(Field.OIFNAME, wan)
+        self._from_inside = unless(Field.IIFNAME, wan)
+        self._to_inside = unless(Field.OIFNAME, wan)
+        self._known = Rule(
+            (self._from_wan, match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED)),
+            (Verdict.ACCEPT,),
+        )
+        self._unasked = Rule((self._from_wan,), (Verdict.DROP,), "belongs to no flow from inside")
 
-
-def _config(nat: Nat | NatConfig) -> NatConfig | None:
-    return nat if isinstance(nat, NatConfig) else nat.config
-
-
-def _table(config: NatConfig, wan: str, address: IPv4Address) -> Table:
-    from_wan, to_wan = match(Field.IIFNAME, wan), match(Field.OIFNAME, wan)
-    known = match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED)
-    let_known_in = Rule((from_wan, known), (Verdict.ACCEPT,))
-    drop_the_rest = Rule((from_wan,), (Verdict.DROP,), "belongs to no flow from inside")
-    return Table(
-        family=Family.IP,
-        name="nat",
-        sets=mapping.sets(config),
-        chains=(
-            Chain(
-                name="input",
-                type=ChainType.FILTER,
-                hook=Hook.INPUT,
-                priority=Priority.FILTER,
-                rules=(
-                    let_known_in,
-                    Rule(
-                        (from_wan, match(Field.ICMP_TYPE, IcmpType.ECHO_REQUEST)),
-                        (Verdict.ACCEPT,),
-                    ),
-                    drop_the_rest,
+    def table(self) -> Table:
+        echo_request = match(Field.ICMP_TYPE, IcmpType.ECHO_REQUEST)
+        return Table(
+            family=Family.IP,
+            name="nat",
+            sets=(*mapping.sets(self._config), *self._quota_sets(), *lifetimes.sets(self._config)),
+            chains=(
+                *lifetimes.chains(self._config, self._from_wan, self._to_wan, self._addresses),
+                _filter(
+                    "input",
+                    Hook.INPUT,
+                    self._known,
+                    Rule((self._from_wan, echo_request), (Verdict.ACCEPT,)),
+                    self._unasked,
                 ),
+                _filter("forward", Hook.FORWARD, *self._forwarded()),
+                _translating("prerouting", Hook.PREROUTING, *self._arriving()),
+                _translating("postrouting", Hook.POSTROUTING, *self._leaving()),
+                Branch("outbound", tuple(self._outbound())),
+                *mapping.chains(self._config, self._addresses),
             ),
-            Chain(
-                name="forward",
-                type=ChainType.FILTER,
-                hook=Hook.FORWARD,
-                priority=Priority.FILTER,
-                rules=(
-                    mapping.hold(),
-                    let_known_in,
-                    Rule((from_wan, match(Field.CT_STATUS, CtStatus.DNAT)), (Verdict.ACCEPT,)),
-                    drop_the_rest,
-                    Rule(
-                        (to_wan, match(Field.CT_STATE, CtState.INVALID)),
-                        (Verdict.DROP,),
-                        "would leave untranslated",
-                    ),
-                ),
-            ),
-            Chain(
-                name="prerouting",
-                type=ChainType.NAT,
-                hook=Hook.PREROUTING,
-                priority=Priority.DSTNAT,
-                rules=tuple(_arriving(config, wan, address)),
-            ),
-            Chain(
-                name="postrouting",
-                type=ChainType.NAT,
-                hook=Hook.POSTROUTING,
-                priority=Priority.SRCNAT,
-                rules=(
-                    *_by_protocol((to_wan,), ""),
-                    Rule((to_wan,), (Snat(address),)),
-                    *_turning_back(config, wan),
-                ),
-            ),
-            *mapping.chains(config, address),
-        ),
-    )
+        )
+
+    def _forwarded(self) -> Iterator[Rule]:
+        yield mapping.hold(self._config)
+        yield self._known
+        yield Rule((self._from_wan, match(Field.CT_STATUS, CtStatus.DNAT)), (Verdict.ACCEPT,))
+        if self._config.exempt:
+            exempt = match(Field.IP_SADDR, *self._config.exempt)
+            yield Rule((self._from_wan, exempt), (Verdict.ACCEPT,))
+        yield self._unasked
+        yield Rule(
+            (self._to_wan, match(Field.CT_STATE, CtState.INVALID)),
+            (Verdict.DROP,),
+            "would leave untranslated",
+        )
+        if self._config.quota is not None:
+            first = unless(Field.CT_STATUS, CtStatus.CONFIRMED)
+            ports = match(Field.L4PROTO, *marks.PROTOCOLS.values())
+            count = Change(
+                Operation.ADD,
+                "sessions",
+                marks.HOST,
+                company=Company.OTHERS,
+                limit=self._config.quota,
+            )
+            refuse = Reject(RejectWith.ICMP_HOST_UNREACHABLE)
+            yield Rule((self._from_inside, first, ports), (count, refuse), "has its share")
+
+    def _quota_sets(self) -> Iterator[Set]:
+        if self._config.quota is not None:
+            yield Set(name="sessions", key=marks.HOST)
+
+    def _arriving(self) -> Iterator[Rule]:
+        """To an outside address, from the uplink; and from inside, if it may turn back."""
+        yield from self._sent_on(self._from_wan, filtered=True)
+        if self._config.hairpin:
+            yield from self._sent_on(self._from_inside, filtered=False)
+
+    def _sent_on(self, side: Condition, *, filtered: bool) -> Iterator[Rule]:
+        for each in self._config.forwards:
+            port = match(_PORTS[each.protocol][1], each.port)
+            yield Rule((side, self._to(0), port), (Dnat(each.host, each.host_port),))
+        for inside, outside in self._config.one_to_one:
+            yield Rule((side, match(Field.IP_DADDR, outside)), (Dnat(inside),))
+        for name, protocol in marks.PROTOCOLS.items():
+            if filtered and not mapping.open_to_others(self._config, name):
+                continue
+            chain = mapping.delivery(self._config, name, filtered=filtered)
+            for index in range(len(self._addresses)):
+                mark = SetMark(PortOf(_PORTS[name][1], marks.bits(protocol, index)))
+                yield Rule((side, self._to(index)), (mark, Goto(chain)))
+
+    def _to(self, index: int) -> Condition:
+        return match(Field.IP_DADDR, self._addresses[index])
+
+    def _leaving(self) -> Iterator[Rule]:
+        """To the uplink; and from inside to inside by an outside address.
+
+        Whoever receives the latter sees its sender's outside address.
+        """
+        if self._config.exempt:
+            exempt = match(Field.IP_DADDR, *self._config.exempt)
+            yield Rule((self._to_wan, exempt), (Verdict.ACCEPT,), "not translated")
+        yield Rule((self._to_wan,), (Goto("outbound"),))
+        if self._config.hairpin:
+            turning = match(Field.CT_STATUS, CtStatus.DNAT)
+            yield Rule((self._from_inside, self._to_inside, turning), (Goto("outbound"),))
+        yield from mapping.keeping(self._config, self._from_wan)
+
+    def _outbound(self) -> Iterator[Rule]:
+        for inside, outside in self._config.one_to_one:
+            yield Rule((match(Field.IP_SADDR, inside),), (Snat(outside),))
+        for each in self._config.forwards:
+            mark = marks.bits(marks.PROTOCOLS[each.protocol]) | each.port
+            port = match(_PORTS[each.protocol][0], each.host_port)
+            use = Goto(f"{each.protocol}_use")
+            yield Rule((match(Field.IP_SADDR, each.host), port), (SetMark(mark), use))
+        for name in marks.PROTOCOLS:
+            yield Rule((_is(name),), (Goto(name),))
+        yield Rule((), (Goto("other"),))
 
 
-def _arriving(config: NatConfig, wan: str, address: IPv4Address) -> Iterator[Rule]:
-    to_us = match(Field.IP_DADDR, address)
-    if config.filtering is not NatFiltering.ADDRESS_AND_PORT_DEPENDENT:
-        yield from _by_protocol((match(Field.IIFNAME, wan), to_us), "_in")
-    if config.hairpin:
-        yield from _by_protocol((unless(Field.IIFNAME, wan), to_us), "_back")
+def _is(name: str) -> Condition:
+    return match(Field.L4PROTO, marks.PROTOCOLS[name])
 
 
-def _turning_back(config: NatConfig, wan: str) -> Iterator[Rule]:
-    """From inside to inside by the outside address: whoever receives it sees that as its source."""
-    if config.hairpin:
-        inside = unless(Field.IIFNAME, wan), unless(Field.OIFNAME, wan)
-        yield from _by_protocol((*inside, match(Field.CT_STATUS, CtStatus.DNAT)), "")
+def _filter(name: str, hook: Hook, *rules: Rule) -> Chain:
+    return Chain(name=name, type=ChainType.FILTER, hook=hook, priority=Priority.FILTER, rules=rules)
 
 
-def _by_protocol(matches: tuple[Match, ...], way: str) -> Iterator[Rule]:
-    for name, protocol in mapping.PROTOCOLS.items():
-        yield Rule((*matches, match(Field.L4PROTO, protocol)), (Goto(f"{name}{way}"),))
+def _translating(name: str, hook: Hook, *rules: Rule) -> Chain:
+    priority = Priority.DSTNAT if hook is Hook.PREROUTING else Priority.SRCNAT
+    return Chain(name=name, type=ChainType.NAT, hook=hook, priority=priority, rules=rules)

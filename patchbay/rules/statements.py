@@ -42,6 +42,7 @@ from patchbay.wiring.netlink import attribute, be32, nested, text, u8
 _VERDICTS = {Verdict.DROP: 0, Verdict.ACCEPT: 1, Verdict.RETURN: -5}
 _JUMP, _GOTO = -3, -4
 _REJECTS = {
+    RejectWith.ICMP_HOST_UNREACHABLE: (0, 1),
     RejectWith.TCP_RESET: (1, 0),
     RejectWith.ICMPX_NO_ROUTE: (2, 0),
     RejectWith.ICMPX_PORT_UNREACHABLE: (2, 1),
@@ -67,7 +68,7 @@ def encoded(statement: Statement) -> Iterator[bytes]:
             yield verdict(_GOTO, chain)
         case Reject(reason=reason):
             kind, code = _REJECTS[reason]
-            yield expression("reject", be32(1, kind), *([u8(2, code)] if kind else []))
+            yield expression("reject", be32(1, kind), *([] if kind == 1 else [u8(2, code)]))
         case SetMark(value=what):
             if isinstance(what, Found):
                 yield from load_found(what, FIRST, SECOND)
@@ -91,17 +92,14 @@ def encoded(statement: Statement) -> Iterator[bytes]:
 
 def _change(change: Change) -> Iterator[bytes]:
     parts = [text(1, change.set), be32(3, _OPERATIONS[change.operation]), be32(4, FIRST)]
-    if isinstance(change.key, Found):
-        yield from load_found(change.key, FIRST, SECOND)
-    else:
-        yield from load_joined(change.key)
+    yield from load_joined(change.key)
     if change.data:
         yield from load_joined(change.data, SECOND)
         parts.append(be32(5, SECOND))
     if change.timeout is not None:
         parts.append(attribute(6, (1000 * change.timeout).to_bytes(8, "big")))
     if change.company is not None:
-        limit = be32(1, 1) + be32(2, _COMPANY[change.company])
+        limit = be32(1, change.limit) + be32(2, _COMPANY[change.company])
         parts.append(nested(7, text(1, "connlimit"), nested(2, limit)))
     yield expression("dynset", *parts)
 

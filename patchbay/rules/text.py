@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum, IntFlag
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
-from patchbay.rules.fields import FLAG_FIELDS, LAYOUTS, SIZE, DataType, bounds, flags
+from patchbay.rules.fields import FLAG_FIELDS, LAYOUTS, SIZE, DataType, bounds, field_of, flags
 from patchbay.rules.model import (
+    Bits,
     Branch,
     Chain,
     Change,
+    Condition,
     Counter,
     Dnat,
+    Drawn,
+    Flipped,
     Found,
     Goto,
     Jump,
+    Masked,
     Masquerade,
-    Match,
     Member,
     NatFlag,
+    Number,
     Numbers,
+    Part,
     PortOf,
     Range,
     Redirect,
@@ -77,8 +83,8 @@ def _set(each: Set) -> str:
     return _block(kind, each.name, lines)
 
 
-def _type(fields: tuple[Field, ...]) -> str:
-    return " . ".join(_TYPES[LAYOUTS[field].type] for field in fields)
+def _type(parts: tuple[Part, ...]) -> str:
+    return " . ".join(_TYPES[LAYOUTS[field_of(part)].type] for part in parts)
 
 
 def _duration(seconds: int) -> str:
@@ -120,26 +126,59 @@ def rule_text(rule: Rule) -> str:
     return " ".join(parts)
 
 
-def _match(match: Match | Member) -> str:
+def _match(match: Condition) -> str:
     if isinstance(match, Member):
         return f"{_joined(match.fields)} {'!= ' if match.negated else ''}@{match.set}"
+    if isinstance(match, Bits):
+        return _bits(match)
+    if isinstance(match, Drawn):
+        return f"numgen random mod {match.of} {match.value}"
     name = match.field.value
     if match.field in FLAG_FIELDS:
         bits = flags(match.field, match.values)
         names = [_name(flag) for flag in _FLAG_TYPES[match.field] if flag & bits]
         return f"{name} {'! ' if match.negated else ''}{','.join(names)}"
     values = sorted(match.values, key=lambda value: bounds(match.field, value))
-    listed = ", ".join(map(_value, values))
+    listed = ", ".join(_value_of(match.field, value) for value in values)
     sign = "!= " if match.negated else ""
     return f"{name} {sign}{{ {listed} }}" if len(values) > 1 else f"{name} {sign}{listed}"
 
 
-def _joined(fields: tuple[Field, ...]) -> str:
-    return " . ".join(field.value for field in fields)
+def _bits(bits: Bits) -> str:
+    """Bits from the highest on down are a prefix to nft."""
+    field, mask = bits.part.field, bits.part.mask
+    value = _number_of(field, bits.value)
+    width = 8 * LAYOUTS[field].length
+    ones = mask.bit_count()
+    if mask == ((1 << ones) - 1) << width - ones:
+        return f"{field.value} {value}/{ones}"
+    return f"{_part(bits.part)} == {value}"
+
+
+def _joined(parts: tuple[Part, ...]) -> str:
+    return " . ".join(map(_part, parts))
+
+
+def _part(part: Part) -> str:
+    if isinstance(part, Masked):
+        return f"{part.field.value} & {_number_of(part.field, part.mask)}"
+    return part.value
+
+
+def _number_of(field: Field, value: int) -> str:
+    return f"0x{value:08x}" if _is_mark(field) else str(value)
 
 
 def _found(found: Found) -> str:
     return f"{_joined(found.fields)} map @{found.map}"
+
+
+def _value_of(field: Field, value: Value) -> str:
+    return _number_of(field, value) if isinstance(value, int) and _is_mark(field) else _value(value)
+
+
+def _is_mark(field: Field) -> bool:
+    return LAYOUTS[field].type is DataType.MARK
 
 
 def _value(value: Value | Field) -> str:
@@ -152,6 +191,8 @@ def _value(value: Value | Field) -> str:
             return f'"{value}"'
         case Range(first=first, last=last):
             return f"{first}-{last}"
+        case IPv4Network() if value.prefixlen == value.max_prefixlen:
+            return str(value.network_address)
         case IPv6Address():
             return _address6(value)
         case IPv6Network():
@@ -204,21 +245,28 @@ def _statement(statement: Statement) -> str:
             return f"{name}{ports}{_nat_flags(statement.flags)}"
 
 
-def _number(number: Found | PortOf | Numbers) -> str:
+def _number(number: Number) -> str:
     match number:
         case Found():
             return _found(number)
         case PortOf(field=field, above=above):
             return f"{field.value} & {0xFFFFFFFF} | {above}"
-        case Numbers(first=first, count=count, random=random):
-            return f"numgen {'random' if random else 'inc'} mod {count} offset {first}"
+        case Numbers(first=first, count=count, random=random, shift=shift, above=above):
+            text = f"numgen {'random' if random else 'inc'} mod {count}"
+            text += f" offset {first}" if first else ""
+            text += f" << {shift}" if shift else ""
+            return f"{text} | {above}" if above else text
+        case Flipped(bits=bits):
+            return f"ct mark ^ 0x{bits:08x}"
+        case int():
+            return f"0x{number:08x}"
 
 
 def _change(change: Change) -> str:
-    key = _found(change.key) if isinstance(change.key, Found) else _joined(change.key)
+    key = _joined(change.key)
     data = f" : {_joined(change.data)}" if change.data else ""
     timeout = "" if change.timeout is None else f" timeout {_duration(change.timeout)}"
-    company = "" if change.company is None else f" {change.company.value}"
+    company = "" if change.company is None else f" {change.company.value} {change.limit}"
     return f"{change.operation.value} @{change.set} {{ {key}{timeout}{company}{data} }}"
 
 

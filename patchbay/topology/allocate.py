@@ -12,7 +12,7 @@ from ipaddress import (
     IPv6Network,
 )
 
-from patchbay.topology.graph import Lan, interfaces
+from patchbay.topology.graph import Lan, interfaces, outside_addresses
 from patchbay.topology.macs import interface_mac
 from patchbay.topology.model import IX, Address, Interface, Region, Topology, Trunk
 from patchbay.topology.subnets import (
@@ -79,6 +79,8 @@ class Ledger:
         for owner, interface in interfaces(topology):
             self.enter(owner, interface)
         for router in topology.routers.values():
+            for address in outside_addresses(router):
+                self.take(router.uplink.lan, address)
             self.reserve(router.downstream, router.downstream6)
 
     def enter(self, owner: str, interface: Interface) -> None:

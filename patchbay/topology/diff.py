@@ -14,8 +14,10 @@ from typing import TypeVar
 from patchbay.topology import facts as make
 from patchbay.topology import region_facts, sysctls
 from patchbay.topology import steps as step
+from patchbay.topology.domains import hides
 from patchbay.topology.facts import Facts
-from patchbay.topology.graph import ancestors
+from patchbay.topology.forgetting import forgotten
+from patchbay.topology.graph import ancestors, outside_addresses
 from patchbay.topology.model import IX, Device, Region, Router, Topology
 from patchbay.topology.partitions import partition_tables
 from patchbay.topology.steps import Cable, Step
@@ -35,7 +37,11 @@ def steps(before: Topology | None, after: Topology | None) -> tuple[Step, ...]:
     changed = _Changed(before, after)
     old = Facts() if before is None else _facts(before, changed)
     new = Facts() if after is None else _facts(after, changed)
-    return tuple(_Diff(old, new, _replaced(before, after)).steps())
+    found = _Diff(old, new, _replaced(before, after)).steps()
+    if before is not None and after is not None:
+        changed_nodes = changed.routers | changed.devices
+        found += forgotten(before, after, old.outside, new.outside, changed_nodes)
+    return tuple(found)
 
 
 class _Changed:
@@ -60,6 +66,10 @@ class _Changed:
         regions = _different(before.regions, after.regions)
         self.regions = bool(regions) or before.trunks != after.trunks
         routers = _different(before.routers, after.routers)
+        # What a router does to packets is its own affair, while it hides as much as before.
+        inwardly = {name for name in routers if _only_inwardly(before.routers, after.routers, name)}
+        self.routers |= inwardly
+        routers -= inwardly
         self.devices = _different(before.devices, after.devices)
         for topology in (before, after):
             self._add_below(topology, routers | regions)
@@ -99,6 +109,16 @@ def _different(before: Mapping[str, _Node], after: Mapping[str, _Node]) -> set[s
 def all_facts(topology: Topology) -> Facts:
     """Return the facts of a whole lab, the IX first."""
     return _facts(topology, _Changed(None, topology))
+
+
+def _only_inwardly(before: Mapping[str, Router], after: Mapping[str, Router], name: str) -> bool:
+    """Whether no other node can tell the difference between two states of a router."""
+    if name not in before or name not in after:
+        return False
+    old, new = before[name], after[name]
+    if replace(old, nat=new.nat, firewall=new.firewall, released=new.released) != new:
+        return False
+    return hides(old, 4) == hides(new, 4) and outside_addresses(old) == outside_addresses(new)
 
 
 def _facts(topology: Topology, changed: _Changed) -> Facts:
@@ -217,6 +237,7 @@ class _Diff:
             },
             tables={key: value for key, value in old.tables.items() if key not in replaced},
             partitions={key: value for key, value in old.partitions.items() if key not in replaced},
+            outside={key: value for key, value in old.outside.items() if key not in replaced},
         )
 
     def steps(self) -> list[Step]:

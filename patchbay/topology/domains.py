@@ -13,13 +13,14 @@ from patchbay.errors import Problems
 from patchbay.topology.graph import Lans, lan_of, networks_of
 from patchbay.topology.model import IX, Interface, Router
 from patchbay.topology.subnets import Network
-from patchbay.values import Nat, NatV6Mode
+from patchbay.values import Nat, NatConfig, NatV6Mode
 
 
 def hides(router: Router, version: int) -> bool:
     """Whether a router keeps the addresses of its LAN from the nodes above it."""
     if version == 4:
-        return router.nat is not Nat.NONE
+        exempt = isinstance(router.nat, NatConfig) and router.nat.exempt
+        return router.nat is not Nat.NONE and not exempt
     return router.nat_v6 in (NatV6Mode.NPTV6, NatV6Mode.MASQUERADE)
 
 

@@ -15,6 +15,7 @@ from patchbay.topology.graph import UPLINK, Lan, lan_of
 from patchbay.topology.macs import BRIDGES_MAX, RESERVED, interface_mac
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
 from patchbay.topology.names import check_interface_name, check_node_name
+from patchbay.topology.outside import claim_outside, keep_outside
 from patchbay.topology.region_draft import add_region, add_trunk, upstream_of
 from patchbay.topology.requests import (
     DeviceRequest,
@@ -114,6 +115,8 @@ class Draft:
         """Keep what a request names from being given to another one before it is its turn."""
         if isinstance(request, RouterRequest | RegionRequest):
             self.ledger.reserve(request.downstream, request.downstream6)
+            if isinstance(request, RouterRequest):
+                keep_outside(self.ledger, request)
         elif isinstance(request, DeviceRequest):
             for _, config in request.ifaces:
                 for address in (config.address, config.address6):
@@ -147,6 +150,8 @@ class Draft:
         mtu = self._checked_mtu(request.mtu, place, v6=support.v6)
         config = IfaceConfig(upstream_of(self, request, place))
         uplink = self._plug(place, request.name, UPLINK, config, mtu=mtu, support=support)
+        if uplink is not None:
+            claim_outside(self, place, nat, uplink)
         # A NAT that was asked for decides over the preset: what it hides is private.
         public = defaults.public if request.nat is None else nat is Nat.NONE
         downstream = self.subnet(request, support, place, public)
@@ -297,7 +302,7 @@ class Draft:
             networks.append(lan.network6)
         for network in networks:
             if address.ip in network:
-                self._chosen_network(lan, address, networks, place)
+                self.chosen_network(lan, address, networks, place)
                 return ip_interface(f"{address.ip}/{network.prefixlen}")
         if not self.ledger.claim(lan.node, address):
             self.problems.add(place, f"{address.ip} is taken in the LAN of {lan.node!r}")
@@ -379,7 +384,7 @@ class Draft:
     def _address(self, lan: Lan, chosen: IPv4Interface | None, place: str) -> IPv4Interface | None:
         networks = self.ledger.subnets_of(lan)
         if chosen is not None:
-            network = self._chosen_network(lan, chosen, networks, f"{place}, address")
+            network = self.chosen_network(lan, chosen, networks, f"{place}, address")
             return None if network is None else IPv4Interface((chosen.ip, network.prefixlen))
         if not networks:
             return None
@@ -392,7 +397,7 @@ class Draft:
     def _address6(self, lan: Lan, chosen: IPv6Interface | None, place: str) -> IPv6Interface | None:
         networks = [] if lan.network6 is None else [lan.network6]
         if chosen is not None:
-            network = self._chosen_network(lan, chosen, networks, f"{place}, address6")
+            network = self.chosen_network(lan, chosen, networks, f"{place}, address6")
             return None if network is None else IPv6Interface((chosen.ip, network.prefixlen))
         if not networks:
             return None
@@ -403,7 +408,7 @@ class Draft:
             )
         return address
 
-    def _chosen_network(
+    def chosen_network(
         self, lan: Lan, chosen: Address, networks: Iterable[Network], place: str
     ) -> Network | None:
         """Return the subnet of a LAN that a chosen address is in, if it can be had."""

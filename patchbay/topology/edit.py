@@ -29,6 +29,7 @@ from patchbay.topology.graph import (
     without_entry,
 )
 from patchbay.topology.model import Address, Device, Interface, Router, Topology
+from patchbay.topology.outside import claim_outside
 from patchbay.topology.partitions import without_member
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.values import (
@@ -179,6 +180,8 @@ def replug(topology: Topology, node: str, name: str, router: str) -> Topology:
             message = f"cannot be plugged into the LAN of {router!r}, which is its own or below it"
             raise ConfigError(Problem(f"router {node!r}", message))
     plugged = draft.replug(owner, interface, router)
+    if isinstance(owner, Router) and not draft.problems:
+        claim_outside(draft, f"router {node!r}", owner.nat, plugged)
     draft.problems.check()
     after = _with_interface(topology, owner, plugged)
     return _checked(after, node) if isinstance(owner, Router) else after
@@ -285,9 +288,14 @@ def set_nat(topology: Topology, router: str, nat: Nat | NatConfig) -> Topology:
     """Set what a router does to IPv4 packets; its LAN keeps its subnet.
 
     Raises:
-        ConfigError: without it LANs that overlap would meet.
+        ConfigError: without it LANs that overlap would meet; or an outside address is taken, or
+            not of the uplink's subnet.
     """
     owner = find_router(topology, router)
+    without = _with_node(topology, replace(owner, nat=Nat.NONE))
+    draft = Draft(without)
+    claim_outside(draft, f"router {router!r}", nat, owner.uplink)
+    draft.problems.check()
     return _checked(_with_node(topology, replace(owner, nat=nat)), router)
 
 

@@ -26,11 +26,12 @@ from patchbay.topology.graph import (
     interfaces,
     lan_of,
     networks_of,
+    outside_addresses,
     port_name,
 )
 from patchbay.topology.links import downlink, make_link
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
-from patchbay.topology.steps import Cable, Link, Neighbour, Network, Route, Rule
+from patchbay.topology.steps import Cable, IPAddress, Link, Neighbour, Network, Route, Rule
 from patchbay.values import MTU_DEFAULT, MTU_MAX, Nat
 
 FIRST_TABLE = 1000
@@ -67,6 +68,8 @@ class Facts:
     tables: dict[str, tuple[Table, ...]] = field(default_factory=dict)
     partitions: dict[str, tuple[Table, ...]] = field(default_factory=dict)
     """Further tables of nodes, which depend on nodes elsewhere."""
+    outside: dict[str, tuple[IPAddress, ...]] = field(default_factory=dict)
+    """The addresses that a router with NAT shows to the nodes above."""
 
 
 def device_facts(facts: Facts, topology: Topology, device: Device) -> None:
@@ -95,6 +98,11 @@ def router_facts(facts: Facts, topology: Topology, router: Router) -> None:
     tables: tuple[Table, ...] = ()
     if uplink.address is not None and router.nat is not Nat.NONE:
         tables += nat_rules.tables(router.nat, wan=UPLINK, address=uplink.address.ip)
+        further, lan = outside_addresses(router), lan_of(topology, uplink.lan)
+        for address in further:
+            facts.addresses[name, UPLINK, address] = None
+            _neighbour(facts, lan.node, lan.bridge, address, uplink.mac)
+        facts.outside[name] = (uplink.address.ip, *(address.ip for address in further))
     tables += firewall_rules.tables(
         router.firewall,
         wan=UPLINK,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.topology.macs import region_bridges
 from patchbay.topology.model import IX, Device, Interface, Region, Router, Topology, Trunk
 from patchbay.topology.subnets import IX_NETWORK, IX_NETWORK6
-from patchbay.values import MTU_DEFAULT
+from patchbay.values import MTU_DEFAULT, NatConfig
 
 UPLINK = "wan"
 """Name of a router's uplink."""
@@ -158,6 +158,14 @@ def find_trunk(topology: Topology, one: str, other: str) -> Trunk:
             return trunk
     place = f"link between regions {one!r} and {other!r}"
     raise ConfigError(Problem(place, "there is none: they are not linked"))
+
+
+def outside_addresses(router: Router) -> tuple[IPv4Interface, ...]:
+    """Return the addresses that a router's uplink has for its NAT, beside its own."""
+    config = router.nat if isinstance(router.nat, NatConfig) else router.nat.config
+    if config is None or router.uplink.address is None:
+        return ()
+    return tuple(IPv4Interface((address, 32)) for address in config.outside_addresses)
 
 
 def find_node(topology: Topology, name: str) -> Router | Device:

@@ -80,6 +80,15 @@ def hosts_text(topology: Topology, node: str | None = None) -> str:
     return "".join(f"{address}\t{' '.join(names)}\n" for address, names in lines.items())
 
 
+def same_names(before: Topology, after: Topology) -> bool:
+    """Whether the names of a lab and what they stand for are sure to be the same in both."""
+    if (before.names, before.node_names) != (after.names, after.node_names):
+        return False
+    if before.devices is not after.devices or before.routers.keys() != after.routers.keys():
+        return False
+    return all(after.routers[name].uplink is old.uplink for name, old in before.routers.items())
+
+
 def default_addresses(node: Router | Device) -> tuple[IPAddress, ...]:
     """Return the addresses that a node's name stands for: those of its default interface."""
     interface = default_interface(node)

@@ -309,6 +309,21 @@ class SetTables(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forget(Step):
+    """Forget the IPv4 connections that a node tracks. Always among the last steps.
+
+    What was forgotten stays so: the hosts of a connection begin it anew if they send again.
+    """
+
+    node: str
+    host: IPAddress | None = None
+    """Only those of this host of its LANs; None for all."""
+
+    def inverse(self) -> None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetSysctl(Step):
     """Set a sysctl of a node's namespace (key in dots, below `net`)."""
 

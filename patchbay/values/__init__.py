@@ -21,14 +21,15 @@ from patchbay.values.flow import FlowMatch
 from patchbay.values.iface import IfaceConfig, Named, name_of
 from patchbay.values.link import LinkCondition, QueueDiscipline, parse_flows
 from patchbay.values.loss import FourState, GilbertElliott
-from patchbay.values.nat import (
-    Nat,
+from patchbay.values.nat import Nat, NatV6Mode, parse_nat
+from patchbay.values.nat_config import (
     NatConfig,
     NatFiltering,
     NatMapping,
+    NatPooling,
+    NatPorts,
     NatTimeouts,
-    NatV6Mode,
-    parse_nat,
+    PortForward,
 )
 from patchbay.values.parsing import (
     MTU_DEFAULT,
@@ -66,9 +67,12 @@ __all__ = [
     "NatConfig",
     "NatFiltering",
     "NatMapping",
+    "NatPooling",
+    "NatPorts",
     "NatTimeouts",
     "NatV6Mode",
     "Network",
+    "PortForward",
     "PortPolicy",
     "Ports",
     "QueueDiscipline",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from patchbay.errors import Problems
 from patchbay.values.firewall_rule import FirewallAction, FirewallRule, PortPolicy
-from patchbay.values.nat import NatFiltering
+from patchbay.values.nat_config import NatFiltering
 from patchbay.values.parsing import NamedEnum, parse, put
 
 

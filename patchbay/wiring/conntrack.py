@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from patchbay.rules.words import CtStatus
 from patchbay.topology.steps import IPAddress
 from patchbay.wiring.connection import Connection
-from patchbay.wiring.netlink import NFGENMSG, Message, attributes
+from patchbay.wiring.netlink import NFGENMSG, KernelError, Message, attributes, nested
 
 _SUBSYSTEM = 1 << 8
 _GET = Message(_SUBSYSTEM | 1, 0, NFGENMSG.pack(0, 0, 0), "list the tracked connections")
-_FLUSH = Message(_SUBSYSTEM | 2, 0, NFGENMSG.pack(0, 0, 0), "forget the tracked connections")
-_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_TIMEOUT = 1, 2, 3, 7
+_DELETE = _SUBSYSTEM | 2
+_FLUSH = Message(_DELETE, 0, NFGENMSG.pack(0, 0, 0), "forget the tracked connections")
+_GET_V4 = Message(
+    _SUBSYSTEM | 1, 0, NFGENMSG.pack(socket.AF_INET, 0, 0), "list the tracked connections"
+)
+_FLUSH_V4 = Message(
+    _DELETE, 0, NFGENMSG.pack(socket.AF_INET, 1, 0), "forget the tracked connections"
+)
+"""Version 1 has the kernel look at the family (Linux 5.5 on); before, it forgets all of them."""
+_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_TIMEOUT, _CTA_MARK = 1, 2, 3, 7, 8
 _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
 _CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
 _CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
@@ -44,6 +54,8 @@ class ConntrackEntry:
     timeout: int
     """Seconds until it is forgotten, if no packet comes."""
     status: CtStatus
+    mark: int
+    """What rules have written down about it."""
 
 
 def conntrack(connection: Connection) -> tuple[ConntrackEntry, ...]:
@@ -56,6 +68,23 @@ def flush_conntrack(connection: Connection) -> None:
     connection.ask(_FLUSH)
 
 
+def forget(connection: Connection, host: IPAddress | None) -> None:
+    """Forget the tracked IPv4 connections of a host, as it is called inside; None for all."""
+    if host is None:
+        connection.ask(_FLUSH_V4)
+        return
+    for body in connection.dump(_GET_V4):
+        entry = _entry(body)
+        if host in (entry.original.source, entry.reply.source):
+            tuple_ = attributes(body, NFGENMSG.size)[_CTA_TUPLE_ORIG]
+            request = NFGENMSG.pack(socket.AF_INET, 0, 0) + nested(_CTA_TUPLE_ORIG, tuple_)
+            try:
+                connection.ask(Message(_DELETE, 0, request, "forget a tracked connection"))
+            except KernelError as error:
+                if error.errno != errno.ENOENT:  # it has been forgotten meanwhile
+                    raise
+
+
 def _entry(body: bytes) -> ConntrackEntry:
     found = attributes(body, NFGENMSG.size)
     protocol, original = _tuple(found[_CTA_TUPLE_ORIG])
@@ -66,6 +95,7 @@ def _entry(body: bytes) -> ConntrackEntry:
         reply=reply,
         timeout=int.from_bytes(found.get(_CTA_TIMEOUT, b""), "big"),
         status=CtStatus(int.from_bytes(found[_CTA_STATUS], "big")),
+        mark=int.from_bytes(found.get(_CTA_MARK, b""), "big"),
     )
 
 

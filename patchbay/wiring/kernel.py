@@ -13,12 +13,13 @@ from actors.protocol import Plain
 from patchbay.links.userspace.process import EngineProcess
 from patchbay.rules.encode import emptied, replacement
 from patchbay.rules.model import Table
+from patchbay.rules.rebinding import rebound
 from patchbay.topology import steps
 from patchbay.topology.steps import AddCable, AddNode, Cable, Route, Step
 from patchbay.wiring import cables, chains, messages, readers, sysctl
 from patchbay.wiring.chains import Discipline
 from patchbay.wiring.connection import NETLINK_NETFILTER, NETLINK_ROUTE, Connection
-from patchbay.wiring.conntrack import ConntrackEntry, conntrack, flush_conntrack
+from patchbay.wiring.conntrack import ConntrackEntry, conntrack, flush_conntrack, forget
 from patchbay.wiring.errors import WiringError
 from patchbay.wiring.links import Links
 from patchbay.wiring.namespace import Namespace, Whereabouts
@@ -176,6 +177,20 @@ class Kernel:
         connection.transact(emptied(tables))
         flush_conntrack(connection)
 
+    def rebind(self, node: str, tables: tuple[Table, ...], room: int) -> None:
+        """Have a node forget all connections, and use other ports than theirs for a while.
+
+        Args:
+            node: whose.
+            tables: tables that it has.
+            room: how many ports it has to choose from; if most of them are in use, those will be
+                used again.
+        """
+        connection = self.connection(node, NETLINK_NETFILTER)
+        used = {entry.mark for entry in conntrack(connection)}
+        connection.transact(rebound(tables, used if 2 * len(used) <= room else ()))
+        flush_conntrack(connection)
+
     @contextmanager
     def inside(self, node: str) -> Iterator[None]:
         """Be in a node's namespace: what is opened there belongs to it."""
@@ -307,6 +322,8 @@ class Kernel:
                 connection.transact(replacement(old, tables))
             case steps.SetSysctl(node=node, key=key, value=value):
                 self._set_sysctl(node, key, value)
+            case steps.Forget(node=node, host=host):
+                forget(self._node(node).connection(NETLINK_NETFILTER), host)
             case _:
                 node, message = self._message(step)
                 self._node(node).route.ask(message)

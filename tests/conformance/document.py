@@ -21,7 +21,7 @@ What the RFCs ask of a NAT, and which kinds of NAT do it. Every cell is measured
 
 """
 TAIL = """
-Where a kind does not do what an RFC says it MUST, it is because routers of that kind do not: `home` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these. `cgnat` does all that is measured here.
+`home` and `cgnat` do all that the RFCs say a NAT must. Where another kind does not, it is because routers of that kind do not: `home_legacy` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these.
 
 Not measured yet: pooling of several outside addresses (RFC 4787 REQ-2), overlapping address ranges (REQ-7), fragments out of order (REQ-14), refusing SYNs late (RFC 5382 REQ-4), crafted ICMP errors (RFC 5508 REQ-3 to 7), and the requirements of RFC 6888 on quotas and blocks of ports, which are not there yet. A NAT here answers no unsolicited SYN at all, which RFC 5382 allows.
 """

@@ -13,6 +13,7 @@ from patchbay import Device, Lab, NatConfig, Router
 
 KINDS = {
     "home": "home",
+    "home_legacy": "home_legacy",
     "full_cone": "full_cone",
     "cgnat": "cgnat",
     "corporate": "corporate",
@@ -21,9 +22,10 @@ KINDS = {
 }
 """What is measured; `restricted` has address-dependent filtering and a range of ports."""
 EVERY = frozenset(KINDS)
-INDEPENDENT = frozenset({"home", "full_cone", "cgnat", "restricted"})
+INDEPENDENT = frozenset({"home", "home_legacy", "full_cone", "cgnat", "restricted"})
 OPEN = frozenset({"full_cone", "cgnat"})
-CARRIER = frozenset({"cgnat"})
+LASTING = frozenset({"home", "cgnat", "restricted"})
+TURNING = OPEN | {"home"}
 
 Endpoint = tuple[str, int]
 
@@ -304,9 +306,10 @@ REQUIREMENTS = (
     Requirement(4787, "REQ-1", "MUST", "endpoint-independent mapping", one_mapping, INDEPENDENT),
     Requirement(4787, "REQ-3", "MUST", "no two hosts share an outside port", nothing_shared, EVERY),
     Requirement(
-        4787, "REQ-3a", "RECOMMENDED", "low ports become low ports", low_stays_low, EVERY - {"restricted"}
+        4787, "REQ-3a", "RECOMMENDED", "low ports become low ports", low_stays_low,
+        EVERY - {"restricted", "cgnat"}
     ),
-    Requirement(4787, "REQ-5", "MUST", "a UDP mapping lives for two minutes", udp_timer, CARRIER),
+    Requirement(4787, "REQ-5", "MUST", "a UDP mapping lives for two minutes", udp_timer, LASTING),
     Requirement(
         4787, "REQ-8", "RECOMMENDED", "endpoint-independent filtering", strangers_come_in, OPEN
     ),
@@ -314,7 +317,7 @@ REQUIREMENTS = (
         4787, "REQ-8", "or else", "address-dependent filtering", known_addresses_come_in,
         OPEN | {"restricted"},
     ),
-    Requirement(4787, "REQ-9, 9a", "MUST", "hairpin, with the outside address", hairpin, OPEN),
+    Requirement(4787, "REQ-9, 9a", "MUST", "hairpin, with the outside address", hairpin, TURNING),
     Requirement(4787, "REQ-10", "SHOULD", "payload is left alone", payload_is_left_alone, EVERY),
     Requirement(
         4787, "REQ-11", "MUST", "the same under clash and after a flush",
@@ -328,14 +331,14 @@ REQUIREMENTS = (
     Requirement(5382, "REQ-1", "MUST", "endpoint-independent mapping", one_tcp_mapping, INDEPENDENT),
     Requirement(
         5382, "REQ-2a", "MUST", "simultaneous open on the inside port, begun outside", simultaneous_open,
-        INDEPENDENT - {"restricted"},
+        INDEPENDENT - {"restricted", "cgnat"},
     ),
     Requirement(
         5382, "REQ-3", "RECOMMENDED", "endpoint-independent filtering", tcp_strangers_come_in, OPEN
     ),
-    Requirement(5382, "REQ-5", "MUST", "an open connection lives 2 h 4 min", tcp_timer, CARRIER),
+    Requirement(5382, "REQ-5", "MUST", "an open connection lives 2 h 4 min", tcp_timer, LASTING),
     Requirement(5382, "REQ-5", "MUST", "a half-open one, 4 min", tcp_half_open_timer, EVERY),
-    Requirement(5382, "REQ-8, 8a", "MUST", "hairpin, with the outside address", tcp_hairpin, OPEN),
+    Requirement(5382, "REQ-8, 8a", "MUST", "hairpin, with the outside address", tcp_hairpin, TURNING),
     Requirement(5508, "REQ-1", "MUST", "echoes of several hosts pass", echoes_pass, EVERY),
     Requirement(5508, "REQ-2", "MUST", "an echo is remembered for 60 s", icmp_timer, EVERY),
 )  # fmt: skip

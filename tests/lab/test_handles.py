@@ -29,6 +29,7 @@ ARGUMENTS = {
     "add_iface": ["eth9", "dc"],
     "set_default_route": ["eth0"],
     "set_nat": ["none"],
+    "rebind_nat": [],
     "set_nat_v6": ["none"],
     "set_firewall": ["none"],
     "release": ["guest"],

@@ -126,9 +126,9 @@ def test_timeouts_are_those_of_the_preset(net):
     home = net.router("home")
 
     for name, seconds in (
-        ("udp_timeout", 30),
+        ("udp_timeout", 120),
         ("udp_timeout_stream", 300),
-        ("tcp_timeout_established", 7200),
+        ("tcp_timeout_established", 7440),
     ):
         assert home.call(_sysctl, f"netfilter/nf_conntrack_{name}") == seconds
     home.set_nat("none")

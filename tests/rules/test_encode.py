@@ -79,18 +79,23 @@ def test_sets_that_both_tables_have_are_kept() -> None:
     assert not [each for each in asks if "ports" in each or "mappings" in each]
     asks = [message.asks for message in replacement(home, corporate)]
     assert [each for each in asks if each.startswith("delete the set")] == [
-        "delete the set mappings of nat"
+        "delete the set udp_mappings of nat",
+        "delete the set tcp_mappings of nat",
     ]
 
 
 def test_timeouts_are_those_of_the_nat() -> None:
+    """Those of Home are the shortest that RFC 4787, RFC 5382 and RFC 5508 allow."""
     prefix = "netfilter.nf_conntrack_"
-    assert nat.sysctls(Nat.HOME)[:4] == (
-        (f"{prefix}udp_timeout", "30"),
-        (f"{prefix}udp_timeout_stream", "300"),
-        (f"{prefix}tcp_timeout_established", "7200"),
-        (f"{prefix}icmp_timeout", "60"),
-    )
+    home = {key.removeprefix(prefix): value for key, value in nat.sysctls(Nat.HOME)}
+    assert (home["udp_timeout"], home["udp_timeout_stream"], home["icmp_timeout"]) == (
+        "120", "300", "60",
+    )  # fmt: skip
+    open_ = {"established", "unacknowledged", "max_retrans"}
+    for name, value in home.items():
+        if name.startswith("tcp_timeout_"):
+            assert value == ("7440" if name.removeprefix("tcp_timeout_") in open_ else "240"), name
+    assert home.keys() == {key.removeprefix(prefix) for key, _ in nat.sysctls(Nat.NONE)}
     assert dict(nat.sysctls(NatConfig(timeouts=NatTimeouts(udp=5))))[f"{prefix}udp_timeout"] == "5"
 
 

@@ -13,7 +13,15 @@ from patchbay.topology.requests import (
     router_request,
     trunk_request,
 )
-from patchbay.values import Firewall, FlowMatch, IfaceConfig, LinkCondition, Nat, RegionLink
+from patchbay.values import (
+    Firewall,
+    FlowMatch,
+    IfaceConfig,
+    LinkCondition,
+    Nat,
+    NatConfig,
+    RegionLink,
+)
 
 
 def lab(*requests, **options):
@@ -161,7 +169,11 @@ def _default(t, a, b, c):
 
 
 def _nat(t, a, b, c):
-    return edit.set_nat(t, _pick(t.routers, a), (Nat.NONE, Nat.HOME)[b % 2])
+    router = _pick(t.routers, a)
+    own = t.routers[router].uplink.address
+    pool = [] if own is None else [own.network[200 + c]]
+    kinds = Nat.NONE, Nat.HOME, NatConfig(addresses=pool), NatConfig(exempt=["203.0.113.0/24"])
+    return edit.set_nat(t, router, kinds[b % 4])
 
 
 def _firewall(t, a, b, c):

@@ -52,6 +52,9 @@ class Kernel:
             getattr(self, _snake(type(step).__name__))(step)
         return self
 
+    def forget(self, step):
+        need(step.node in self.nodes, "no such node", step)
+
     def add_node(self, step):
         need(step.node not in self.nodes, "node exists", step)
         self.nodes[step.node] = dict(step.sysctls)

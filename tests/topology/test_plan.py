@@ -1,18 +1,19 @@
 """Plans and steps: what is where, in which order, and how much of it."""
 
 import sys
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 from labs import device, lab, router, usual
 from pure_kernel import Kernel
 
+from patchbay.errors import ConfigError
 from patchbay.topology import edit
 from patchbay.topology import steps as s
 from patchbay.topology.diff import steps
 from patchbay.topology.model import IX
 from patchbay.topology.plan import node_plan, plan
-from patchbay.values import Firewall, IfaceConfig, Nat
+from patchbay.values import Firewall, IfaceConfig, Nat, NatConfig
 
 
 def named(todo, kind):
@@ -142,8 +143,8 @@ def test_nat_and_firewall_become_tables_and_timeouts():
     assert [table.name for table in change.tables] == ["firewall"]
     timeouts = {step.key: (step.old, step.value) for step in named(todo, s.SetSysctl)}
     # Its firewall remembers flows as long as RFC 6092 wants.
-    established = timeouts["netfilter.nf_conntrack_tcp_timeout_established"]
-    assert established == (str(Nat.HOME.config.timeouts.tcp_established), "7440")
+    assert timeouts["netfilter.nf_conntrack_udp_timeout"] == ("120", "300")
+    assert "netfilter.nf_conntrack_tcp_timeout_established" not in timeouts
     assert {(step.node, str(step.route.destination)) for step in named(todo, s.SetRoute)} == {
         ("isp", "10.0.1.0/24"), (IX, "10.0.1.0/24"),
     }  # fmt: skip
@@ -207,11 +208,58 @@ def test_a_plan_can_be_read():
 def test_removing_a_node_unplugs_it_before_it_goes():
     before = usual()
     todo = steps(before, edit.remove(before, "laptop"))
-    assert todo[-2:] == (
+    assert todo[-3:] == (
         s.RemoveInterface(node="laptop", interface="eth0"),
         s.RemoveNode(node="laptop"),
+        s.Forget(node="home", host=ip_address("10.0.1.2")),
     )
-    assert {step.node for step in todo[:-2]} == {"home"}
+    assert {step.node for step in todo[:-3]} == {"home"}
+
+
+def test_a_nat_forgets_what_belongs_to_addresses_that_are_no_more():
+    """An address of a host: every NAT that saw it; an outside address: all that it has."""
+    before = usual()
+    (step,) = named(steps(before, edit.renew_ip(before, "laptop", "eth0")), s.Forget)
+    assert (step.node, str(step.host)) == ("home", "10.0.1.2")
+    (step,) = named(steps(before, edit.renew_ip(before, "home", "wan")), s.Forget)
+    assert step == s.Forget(node="home")
+    cgn = edit.set_nat(edit.set_nat(before, "isp", Nat.CGNAT), "home", Nat.NONE)
+    assert {
+        (step.node, str(step.host))
+        for step in named(steps(cgn, edit.remove(cgn, "laptop")), s.Forget)
+    } == {("isp", "10.0.1.2")}
+    pool = NatConfig(addresses=["198.18.2.200"])
+    wider = edit.set_nat(before, "home", pool)
+    assert not named(steps(before, wider), s.Forget)
+    assert named(steps(wider, before), s.Forget) == [s.Forget(node="home")]
+
+
+def test_outside_addresses_are_the_uplinks_and_nobody_elses():
+    before = usual()
+    wider = edit.set_nat(before, "home", NatConfig(addresses=["198.18.2.200"]))
+    added = {str(step.address) for step in named(steps(before, wider), s.AddAddress)}
+    assert added == {"198.18.2.200/32"}
+    for wrong in ("198.18.2.2", "198.18.2.1", "198.18.2.255", "192.0.2.1"):
+        with pytest.raises(ConfigError, match=rf"router 'home', nat, addresses: {wrong}"):
+            edit.set_nat(before, "home", NatConfig(addresses=[wrong]))
+    with pytest.raises(ConfigError, match="taken"):
+        edit.add_ip(wider, "home", "wan", ip_interface("198.18.2.200/24"))
+    with pytest.raises(ConfigError, match=r"198\.18\.2\.200 is not in the LAN"):
+        edit.replug(wider, "home", "wan", IX)
+
+
+def test_what_a_router_does_to_packets_concerns_no_other_node():
+    before = usual()
+    todo = steps(before, edit.set_nat(before, "home", Nat.FULL_CONE))
+    assert {type(step) for step in todo} == {s.SetTables, s.SetSysctl}
+    assert {step.node for step in todo} == {"home"}
+
+
+def test_with_destinations_that_are_exempt_the_lan_can_be_reached():
+    """Routers above know the way back to it, and its subnet must be no other's there."""
+    before = usual()
+    todo = steps(before, edit.set_nat(before, "home", NatConfig(exempt=["198.18.0.0/24"])))
+    assert {step.node for step in named(todo, s.SetRoute)} == {"isp", IX}
 
 
 def test_the_work_for_one_device_does_not_grow_with_the_lab():

@@ -22,6 +22,7 @@ from patchbay.values import (
     NatMapping,
     NatTimeouts,
     NatV6Mode,
+    PortForward,
     PortPolicy,
     RegionLink,
     RouterPreset,
@@ -142,14 +143,57 @@ def test_presets_of_routers_carry_their_values(preset, expected):
 def test_kinds_of_nat_are_spelled_out():
     home, full, corporate = Nat.HOME.config, Nat.FULL_CONE.config, Nat.CORPORATE.config
     assert Nat.NONE.config is None
-    assert home == NatConfig("endpoint_independent", "address_and_port_dependent")
-    assert (home.timeouts.udp, home.timeouts.udp_stream) == (30, 300)
-    assert home.timeouts.tcp_established == 7200
-    assert full == NatConfig(filtering="endpoint-independent", hairpin=True)
+    assert home == NatConfig("endpoint_independent", "address_and_port_dependent", hairpin=True)
+    assert (home.timeouts.udp, home.timeouts.udp_stream) == (120, 300)
+    assert home.timeouts.tcp_established == 7440
+    legacy = NatTimeouts(udp=30, udp_stream=300, tcp_established=7200)
+    assert Nat.HOME_LEGACY.config == NatConfig(timeouts=legacy)
+    assert full == NatConfig(filtering="endpoint-independent", hairpin=True, timeouts=legacy)
     assert Nat.CGNAT.config.filtering is NatFiltering.ENDPOINT_INDEPENDENT
     assert corporate.mapping is NatMapping.ADDRESS_AND_PORT_DEPENDENT
-    assert corporate.timeouts == NatTimeouts(udp_stream=120, tcp_established=3600)
+    assert corporate.timeouts == NatTimeouts(udp=30, udp_stream=120, tcp_established=3600)
     assert Nat.CLOUD_NAT.config.timeouts.udp_stream == 350
+
+
+def test_kinds_of_nat_have_names_as_games_have_them():
+    assert [parse_nat(name) for name in ("open", "moderate", "strict")] == [
+        Nat.FULL_CONE,
+        Nat.HOME,
+        Nat.CORPORATE,
+    ]
+    assert Nat.OPEN is Nat.FULL_CONE
+
+
+def test_all_mistakes_of_a_nat_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        NatConfig(
+            "home",
+            addresses=["x", "198.18.0.9", "198.18.0.9"],
+            one_to_one={"10.0.1.2": "y"},
+            forwards=[PortForward("tcp", 80, "10.0.1.2"), PortForward("tcp", 80, "10.0.1.3")],
+            exempt=["10.0.0.0/33"],
+            block_size=100,
+            quota=0,
+            hold_down=-1,
+            rebind_every=0,
+            parity=True,
+        )
+    assert [problem.place for problem in caught.value.problems] == [
+        "mapping", "addresses", "one_to_one", "exempt", "block_size", "parity", "quota",
+        "hold_down", "rebind_every", "forwards", "addresses",
+    ]  # fmt: skip
+
+
+def test_tcp_is_as_udp_unless_it_is_said_otherwise():
+    config = NatConfig("address_dependent", tcp_filtering="address_dependent")
+    assert config.mapping_of("tcp") is config.mapping_of("udp") is NatMapping.ADDRESS_DEPENDENT
+    assert config.filtering_of("tcp") is NatFiltering.ADDRESS_DEPENDENT
+    assert config.filtering_of("udp") is NatFiltering.ADDRESS_AND_PORT_DEPENDENT
+    mixed = NatConfig(tcp_mapping="address_dependent")
+    assert (str(mixed.port_choice_of("udp")), str(mixed.port_choice_of("tcp"))) == (
+        "preserve",
+        "random",
+    )
 
 
 def test_kinds_of_firewall_are_spelled_out():
@@ -181,6 +225,11 @@ def test_configs_pass_where_names_do():
         lambda: NatConfig(mapping="home"),
         lambda: NatConfig(ports=(10, 5)),
         lambda: NatTimeouts(udp=0),
+        lambda: PortForward("icmp", 1, "10.0.0.1"),
+        lambda: PortForward("udp", 0, "10.0.0.1"),
+        lambda: PortForward("udp", 1, "host"),
+        lambda: NatConfig(ports=(5000, 5062), block_size=64),
+        lambda: NatConfig(addresses=[f"198.18.0.{host}" for host in range(20, 36)]),
         lambda: PortPolicy.allow(0),
         lambda: RegionLink(-1),
         lambda: IfaceConfig("r", mtu=67),

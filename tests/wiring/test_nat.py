@@ -116,7 +116,7 @@ def test_icmp_errors_find_their_way_back(kernel):
 
 def test_a_host_inside_is_not_reached_by_the_outside_address(kernel):
     """No hairpin: what is sent to the outside address from inside ends at the router."""
-    behind(kernel, *HOME_NAT)
+    behind(kernel, *nat.tables(Nat.HOME_LEGACY, wan="wan", address=ip_address(WAN)))
     peer = udp(kernel, "server", *PEER)
     server = udp(kernel, "laptop", "10.0.1.2", 40000)
     server.sendto(b"out", PEER)

@@ -14,7 +14,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
-from small_networks import internet, plugged, udp
+from small_networks import address, internet, plugged, udp
 
 from patchbay.rules import nat
 from patchbay.topology.steps import AddNode, SetSysctl, SetTables
@@ -34,6 +34,7 @@ class Router:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.tables = ()
+        self.further: set[object] = set()
         tablet = plugged(
             2, "tablet", "eth0", "home", "10.0.1.3/24", "fd10::3/64",
             gateways=("10.0.1.1", "fd10::1"),
@@ -44,6 +45,15 @@ class Router:
         tables = nat.tables(config, wan="wan", address=ip_address(WAN))
         self.kernel.apply(SetTables(node="home", tables=tables, old=self.tables))
         self.tables = tables
+        config = config if isinstance(config, NatConfig) else config.config
+        for further in () if config is None else config.outside_addresses:
+            if further not in self.further:
+                self.further.add(further)
+                self.kernel.apply(address("home", "wan", f"{further}/32"))
+
+    def set_timeouts(self, config: NatConfig) -> None:
+        for key, value in nat.sysctls(config):
+            self.kernel.apply(SetSysctl(node="home", key=key, value=value, old="30"))
 
     def reset(self, config: Nat | NatConfig) -> None:
         """Set it to what it is to be, with nothing left of what was."""
@@ -279,8 +289,7 @@ def test_an_idle_mapping_ends_when_its_timeout_says(kernel):
     router = Router(kernel)
     config = NatConfig("endpoint_independent", "endpoint_independent", timeouts=NatTimeouts(udp=1))
     router.set(config)
-    for key, value in nat.sysctls(config):
-        router.kernel.apply(SetSysctl(node="home", key=key, value=value, old="30"))
+    router.set_timeouts(config)
     peer, stranger = udp(kernel, "server", *PEERS[0]), udp(kernel, "server", *PEERS[3])
     idle, used = (udp(kernel, "laptop", HOSTS["laptop"], PORT + n) for n in range(2))
     for socket_ in (idle, used):

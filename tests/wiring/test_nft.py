@@ -43,7 +43,15 @@ from patchbay.rules.words import (
     NfProto,
     Verdict,
 )
-from patchbay.values import Firewall, FirewallConfig, FirewallRule, Nat, NatConfig, PortPolicy
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    FirewallRule,
+    Nat,
+    NatConfig,
+    PortForward,
+    PortPolicy,
+)
 from patchbay.wiring.connection import NETLINK_NETFILTER, Connection
 
 pytestmark = pytest.mark.skipif(shutil.which("nft") is None, reason="needs the program nft")
@@ -114,7 +122,28 @@ def test_firewalls_spelled_out(kernel):
 def test_nats(kernel):
     """nft prints a number that is found in a map, or joined of two, but does not read it."""
     small = NatConfig("address_dependent", "address_dependent", True, ports=(5000, 5003))
-    for kind in (*Nat, small):
+    many = NatConfig(
+        filtering="endpoint_independent",
+        hairpin=True,
+        tcp_mapping="address_dependent",
+        tcp_filtering="address_dependent",
+        port_choice="sequential",
+        parity=True,
+        addresses=["198.18.0.11", "198.18.0.12"],
+        one_to_one={"10.0.1.9": "198.18.0.13"},
+        forwards=[PortForward("tcp", 80, "10.0.1.3", 8080), PortForward("udp", 53, "10.0.1.3")],
+        exempt=["198.19.0.0/16", "192.0.2.1/32"],
+        hold_down=120,
+        inbound_refresh=False,
+    )
+    blocks = NatConfig(
+        addresses=["198.18.0.11"],
+        pooling="arbitrary",
+        block_size=256,
+        quota=100,
+        ports=(5000, 9999),
+    )
+    for kind in (*Nat, small, many, blocks):
         tables = nat.tables(kind, wan="wan", address=ip_address("198.18.0.10"))
         listed_as_printed(*tables, readable=False)
 

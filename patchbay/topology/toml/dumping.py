@@ -33,6 +33,7 @@ from patchbay.values import (
     NatConfig,
     NatTimeouts,
     NatV6Mode,
+    PortForward,
     PortPolicy,
     Slots,
 )
@@ -291,6 +292,17 @@ def _firewall(firewall: Firewall | FirewallConfig) -> Value:
     return _fields(firewall, FirewallConfig())
 
 
+def _forward(forward: PortForward) -> Mapping[str, Value]:
+    found: dict[str, Value] = {
+        "protocol": forward.protocol,
+        "port": forward.port,
+        "host": str(forward.host),
+    }
+    if forward.host_port != forward.port:
+        found["host-port"] = forward.host_port
+    return found
+
+
 def _rule(rule: FirewallRule) -> Mapping[str, Value]:
     found: dict[str, Value] = {
         "action": kebab(rule.action),
@@ -324,6 +336,12 @@ def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
             found[kebab(each.name)] = _fields(value)
         elif each.name == "rules":
             found["rules"] = [_rule(rule) for rule in value]
+        elif each.name in ("addresses", "exempt"):
+            found[each.name] = list(map(str, value))
+        elif each.name == "one_to_one":
+            found[kebab(each.name)] = {str(inside): str(outside) for inside, outside in value}
+        elif each.name == "forwards":
+            found[each.name] = list(map(_forward, value))
         else:
             found[kebab(each.name)] = list(value) if isinstance(value, tuple) else value
     return found

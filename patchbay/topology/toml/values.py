@@ -30,8 +30,11 @@ from patchbay.values import (
     NatConfig,
     NatFiltering,
     NatMapping,
+    NatPooling,
+    NatPorts,
     NatTimeouts,
     NatV6Mode,
+    PortForward,
     PortPolicy,
     Ports,
     QueueDiscipline,
@@ -319,6 +322,41 @@ def _numbers(kind: type[_T], names: Iterable[str], value: object) -> _T:
     return _made(kind, _entries(value), dict.fromkeys(names, _as_is))
 
 
+def _port_choice(value: object) -> NatPorts:
+    return _named(NatPorts, value)
+
+
+def _pooling(value: object) -> NatPooling:
+    return _named(NatPooling, value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _fail(f"{value!r} is not an array")
+    return tuple(map(_text, value))
+
+
+def _pairs(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise _fail(f"{value!r} is not a table of internal and external addresses")
+    return {inside: _text(outside) for inside, outside in value.items()}
+
+
+def _forwards(value: object) -> tuple[PortForward, ...]:
+    if not isinstance(value, list):
+        raise _fail(f"{value!r} is not an array of tables")
+    return tuple(map(_forward, value))
+
+
+def _forward(value: object) -> PortForward:
+    if not isinstance(value, dict):
+        raise _fail(f"{value!r} is not a table")
+    missing = {"protocol", "port", "host"} - {canonical(each) for each in value}
+    if missing:
+        raise _fail(f"a forward needs {' and '.join(sorted(missing))}")
+    return _made(PortForward, value, dict.fromkeys(PortForward.__slots__, _as_is))
+
+
 _CONDITION_FIELDS: Mapping[str, Parser] = {
     **dict.fromkeys(LinkCondition.__slots__, _as_is),
     "jitter_distribution": _distribution,
@@ -327,11 +365,23 @@ _CONDITION_FIELDS: Mapping[str, Parser] = {
     "slots": _slots,
 }
 _NAT_FIELDS: Mapping[str, Parser] = {
+    **dict.fromkeys(NatConfig.__slots__, _as_is),
     "mapping": _mapping,
     "filtering": _filtering,
+    "tcp_mapping": _mapping,
+    "tcp_filtering": _filtering,
+    "port_choice": _port_choice,
+    "pooling": _pooling,
     "hairpin": _flag,
+    "parity": _flag,
+    "inbound_refresh": _flag,
+    "rebind_address": _flag,
     "timeouts": _timeouts,
     "ports": _ports,
+    "addresses": _texts,
+    "exempt": _texts,
+    "one_to_one": _pairs,
+    "forwards": _forwards,
 }
 _FIREWALL_RULE_FIELDS: Mapping[str, Parser] = {
     "action": _action,

@@ -1,0 +1,72 @@
+"""What clients ask of a router's NAT, and how it is answered: a part of the director."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from actors.protocol import Plain
+from patchbay.events import EventLog
+from patchbay.rebindings import Rebindings
+from patchbay.topology import edit
+from patchbay.topology.graph import UPLINK, find_router
+from patchbay.topology.model import Topology
+from patchbay.topology.plain import from_plain
+from patchbay.topology.plan import node_plan
+from patchbay.values import Nat, NatConfig
+from patchbay.wiring.connection import NETLINK_NETFILTER
+from patchbay.wiring.conntrack import conntrack
+from patchbay.wiring.kernel import Kernel
+
+_NAT: Any = Nat | NatConfig
+
+
+class NatRequests(ABC):
+    """Answers the requests that are about NAT; whoever is it holds the topology."""
+
+    _topology: Topology
+    _kernel: Kernel
+    _log: EventLog
+    _rebindings: Rebindings
+
+    @abstractmethod
+    def _change(self, after: Topology) -> None:
+        """Have the network be so, or raise and leave it as it was."""
+
+    def on_conntrack(self, node: str) -> Plain:
+        """The connections that a router tracks."""
+        entries = conntrack(self._kernel.connection(node, NETLINK_NETFILTER))
+        return [
+            {
+                "protocol": entry.protocol,
+                "status": int(entry.status),
+                "timeout": entry.timeout,
+                "inside": [str(entry.original.source), entry.original.source_port],
+                "remote": [str(entry.original.destination), entry.original.destination_port],
+                "outside": [str(entry.reply.destination), entry.reply.destination_port],
+            }
+            for entry in entries
+        ]
+
+    def on_set_nat(self, node: str, nat: Plain, flush: bool) -> Plain:
+        """Set how a router translates IPv4 addresses."""
+        before = self._topology.routers[node].nat
+        self._change(edit.set_nat(self._topology, node, from_plain(_NAT, nat)))
+        self._log.add("nat_changed", node=node, nat=nat)
+        # What was not translated has no way back any more; it may begin anew.
+        if flush or before is Nat.NONE:
+            self.on_flush_nat(node)
+        return None
+
+    def on_flush_nat(self, node: str) -> Plain:
+        """Forget every connection that a router tracks, and so every mapping."""
+        self._kernel.flush_conntrack(node, node_plan(self._topology, node).tables)
+        self._log.add("nat_state_flushed", node=node)
+        return None
+
+    def on_rebind_nat(self, node: str, address: bool) -> Plain:
+        """Have a router forget its mappings and use other ports, and another address if asked."""
+        if address and find_router(self._topology, node).nat is not Nat.NONE:
+            self._change(edit.renew_ip(self._topology, node, UPLINK))
+        self._rebindings.rebind(self._topology, node)
+        return None
