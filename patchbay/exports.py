@@ -36,6 +36,7 @@ from patchbay.events import Event
 from patchbay.fidelity import Fidelity
 from patchbay.iface import Iface, InterfaceStats
 from patchbay.lab import Lab
+from patchbay.link_stats import LinkStats
 from patchbay.links.choice import EngineChoice
 from patchbay.meter.path_mtu import NarrowLink, PathMtu
 from patchbay.meter.throughput import Delays, IperfResult
@@ -131,6 +132,7 @@ __all__ = [
     "Lab",
     "LinkCondition",
     "LinkEngine",
+    "LinkStats",
     "NarrowLink",
     "Nat",
     "NatBehaviour",

@@ -30,6 +30,7 @@ class Totals:
         stalled: microseconds in which something on the host waited for a CPU; None if its kernel
             does not tell.
         lags: how often a lab woke up late, by class.
+        late: packets that left links with a condition more than 1 ms late.
     """
 
     moment: float
@@ -38,6 +39,7 @@ class Totals:
     stolen: int
     stalled: int | None
     lags: tuple[int, ...] = ()
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class Fidelity:
             lab with `max_lag_ms`.
         lag_p50_ms, lag_p99_ms, lag_max_ms: how late that was, in milliseconds, to 20 %; None if it
             was not measured.
+        late_packets: how many packets left links more than 1 ms later than their condition says;
+            of links that a process of the lab makes, as the kernel does not tell.
     """
 
     seconds: float
@@ -65,6 +69,7 @@ class Fidelity:
     lag_p50_ms: float | None
     lag_p99_ms: float | None
     lag_max_ms: float | None
+    late_packets: int
     totals: Totals
 
     def __bool__(self) -> bool:
@@ -91,6 +96,8 @@ class Fidelity:
             found.append(f"something waited for a CPU for {self.stalled_pct:.3g} % of the time")
         if self.steal_pct > steal_pct:
             found.append(f"{self.steal_pct:.3g} % of the CPU time went to other machines")
+        if self.late_packets:
+            found.append(f"{self.late_packets} packets left links more than 1 ms late")
         return tuple(found)
 
     @classmethod
@@ -113,6 +120,7 @@ class Fidelity:
             lag_p50_ms=_quantile(lags, 0.5),
             lag_p99_ms=_quantile(lags, 0.99),
             lag_max_ms=_quantile(lags, 1.0),
+            late_packets=max(0, after.late - before.late),
             totals=after,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from actors.errors import NodeGone
 from actors.protocol import Plain
@@ -13,8 +13,9 @@ from patchbay.capture.handle import Capture
 from patchbay.capture.output import Destination
 from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, Problem
+from patchbay.link_stats import LinkStats
 from patchbay.links.choice import EngineChoice
-from patchbay.topology.plain import to_plain
+from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.snapshot import InterfaceSnapshot
 from patchbay.values import FlowMatch, LinkCondition, LinkEngine, Named, name_of, parse, parse_flows
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from patchbay.nodes import LabNode, Router
 
 Direction = Literal["up", "down", "both"]
+
+_LINK_STATS: Any = LinkStats | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,8 @@ class InterfaceStats:
         send_errors: packets that could not be sent.
         receive_drops: packets that came in and were dropped.
         send_drops: packets that were to be sent and were dropped.
+        up: what the link's condition did to packets that leave; None if it has none.
+        down: what it did to packets that arrive.
     """
 
     received_packets: int
@@ -47,6 +52,16 @@ class InterfaceStats:
     send_errors: int
     receive_drops: int
     send_drops: int
+    up: LinkStats | None = None
+    down: LinkStats | None = None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> InterfaceStats:
+        """What the lab's supervisor told."""
+        links = {"up", "down"} & told.keys()
+        values: dict[str, Any] = dict(told)
+        values |= {each: from_plain(_LINK_STATS, told[each]) for each in links}
+        return cls(**values)
 
 
 class Iface:
@@ -156,7 +171,7 @@ class Iface:
         """What went over it, from the kernel's counters."""
         self._now()
         told = self._node.lab.request("stats", node=self._node.name, iface=self._name)
-        return InterfaceStats(**cast("dict[str, int]", told))
+        return InterfaceStats.of(cast("dict[str, Any]", told))
 
     def capture(
         self,

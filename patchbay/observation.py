@@ -19,7 +19,7 @@ PERIOD = 0.25
 QUIET = 1.0
 """Seconds between two events about lateness at least: the worst of that time is told."""
 
-Counters: TypeAlias = dict[str, dict[str, dict[str, int]]]
+Counters: TypeAlias = dict[str, dict[str, dict[str, Plain]]]
 """Of the interfaces of a lab, by node and name."""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any, cast
 
 from actors.protocol import Plain
 from actors.supervisor import Supervisor
@@ -14,12 +14,15 @@ from patchbay.capture.recordings import Recordings
 from patchbay.capture.selection import Selection
 from patchbay.events import EventLog
 from patchbay.fidelity import Fidelity, Totals
+from patchbay.link_stats import LinkStats, of_disciplines, of_engine
+from patchbay.links.userspace.process import EngineDied
 from patchbay.observation import Counters, Metrics, Wakefulness, soonest
 from patchbay.topology.graph import node_names
+from patchbay.topology.joints import far_end
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.topology.snapshot import interface_snapshots
-from patchbay.wiring import readers
+from patchbay.topology.snapshot import InterfaceSnapshot, interface_snapshots
+from patchbay.values import LinkEngine
 from patchbay.wiring.kernel import Kernel
 
 
@@ -62,7 +65,9 @@ class Observer:
             lambda lag: self._log.add("timing_untrusted", lag_ms=round(lag, 3)),
         )
         every = cast("float | None", options["metrics_every"])
-        self._metrics = Metrics(directory, every, self._counters)
+        self._metrics = Metrics(
+            directory, every, lambda: self._counters(node_names(self._topology()))
+        )
 
     # -- the director
 
@@ -110,25 +115,63 @@ class Observer:
 
     def on_stats(self, node: str, iface: str) -> Plain:
         """The counters of an interface."""
-        return asdict(readers.link(self._kernel.connection(node), iface).statistics)
+        return cast("Plain", self._counters([node])[node][iface])
 
     def on_all_stats(self) -> Plain:
         """The counters of all interfaces, by node and name."""
-        return cast("Plain", self._counters())
+        return cast("Plain", self._counters(node_names(self._topology())))
 
-    def _counters(self) -> Counters:
+    def _counters(self, nodes: Iterable[str]) -> Counters:
         topology = self._topology()
         found: Counters = {}
-        for node in node_names(topology):
+        for node in nodes:
             links = {link.name: link for link in self._kernel.links(node)}
             found[node] = {
-                each.name: asdict(links[each.name].statistics)
+                each.name: {
+                    **asdict(links[each.name].statistics),
+                    **self._of_links(topology, node, each),
+                }
                 for each in interface_snapshots(topology, node)
                 if each.name in links
             }
         return found
 
+    def _of_links(
+        self, topology: Topology, node: str, interface: InterfaceSnapshot
+    ) -> dict[str, Plain]:
+        """What the conditions of an interface did, by direction; nothing for a plain cable."""
+        found: dict[str, Plain] = {}
+        near, far = (node, interface.name), far_end(topology, node, interface.name)
+        for direction, place, engine in (
+            ("up", near, interface.engine_up),
+            ("down", far, interface.engine_down),
+        ):
+            if engine is not None and place is not None:
+                found[direction] = to_plain(self._of_link(place, engine.engine))
+        return found
+
+    def _of_link(self, place: tuple[str, str], engine: LinkEngine) -> LinkStats | None:
+        """What was done to packets that left by an end of a cable."""
+        if engine is LinkEngine.KERNEL:
+            return of_disciplines(self._kernel.disciplines(*place))
+        try:
+            told = self._kernel.link_stats(*place)
+        except EngineDied:
+            return None  # its death is an event, and an error for whoever changes a link
+        return None if told is None else of_engine(cast("dict[str, Any]", told))
+
+    def _late_packets(self) -> int:
+        """How many packets the user-space engine was late with, on the links that there are."""
+        links = (
+            cast("dict[str, Any]", counters.get(direction) or {})
+            for interfaces in self._counters(node_names(self._topology())).values()
+            for counters in interfaces.values()
+            for direction in ("up", "down")
+        )
+        return sum(each.get("late") or 0 for each in links)
+
     def on_fidelity(self, since: Plain) -> Plain:
         """What the host did since a moment; since the lab began if that is None."""
         before = self._wakefulness.begin if since is None else from_plain(Totals, since)
-        return to_plain(Fidelity.between(before, self._wakefulness.totals()))
+        after = replace(self._wakefulness.totals(), late=self._late_packets())
+        return to_plain(Fidelity.between(before, after))

@@ -64,9 +64,9 @@ class Watched(ABC):
 
     def stats(self) -> dict[str, dict[str, InterfaceStats]]:
         """What went over every interface, by node and name: `lab.stats()["home"]["wan"]`."""
-        told = cast("dict[str, dict[str, dict[str, int]]]", self.request_with((), "all_stats"))
+        told = cast("dict[str, dict[str, dict[str, Any]]]", self.request_with((), "all_stats"))
         return {
-            node: {name: InterfaceStats(**counters) for name, counters in interfaces.items()}
+            node: {name: InterfaceStats.of(counters) for name, counters in interfaces.items()}
             for node, interfaces in told.items()
         }
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from patchbay.topology.graph import find_interface, node_names, port_name
-from patchbay.topology.joints import joint_of
+from patchbay.topology.graph import node_names
+from patchbay.topology.joints import far_end
 from patchbay.topology.model import Topology
 from patchbay.topology.snapshot import interface_snapshots
 
@@ -68,11 +68,7 @@ def wants(selection: Selection, topology: Topology, node: str, interface: str, p
 def _far_end(selection: Selection, topology: Topology) -> tuple[str, str] | None:
     if not selection.far_end or selection.node is None or selection.interface is None:
         return None
-    joint = joint_of(topology, selection.node, selection.interface)
-    if joint is not None:
-        return joint.peer, joint.peer_interface
-    near = find_interface(topology, selection.node, selection.interface)
-    return near.lan, port_name(near)
+    return far_end(topology, selection.node, selection.interface)
 
 
 def names(topology: Topology) -> Mapping[str, list[str]]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from patchbay.topology.graph import UPLINK
+from patchbay.topology.graph import UPLINK, port_name
 from patchbay.topology.macs import exchange_macs, link_local, trunk_macs
-from patchbay.topology.model import IX, Region, Topology, Trunk
+from patchbay.topology.model import IX, Region, Router, Topology, Trunk
 from patchbay.topology.steps import Cable
 from patchbay.values import MTU_DEFAULT, LinkCondition
 
@@ -89,6 +89,20 @@ def joint_of(topology: Topology, node: str, interface: str) -> Joint | None:
         return None
     found = (joint for joint in joints_of(topology, node) if joint.interface == interface)
     return next(found, None)
+
+
+def far_end(topology: Topology, node: str, interface: str) -> tuple[str, str] | None:
+    """The other end of an interface's cable, as node and interface; None for one without a cable."""
+    joint = joint_of(topology, node, interface)
+    if joint is not None:
+        return joint.peer, joint.peer_interface
+    owner = topology.routers.get(node) or topology.devices.get(node)
+    if owner is None:
+        return None
+    for each in (owner.uplink,) if isinstance(owner, Router) else owner.interfaces:
+        if each.name == interface:
+            return each.lan, port_name(each)
+    return None
 
 
 def joint_cable(number: int, near: Joint, far: Joint) -> Cable:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,14 @@ def test_doubts_have_reasons():
     assert not bad
     assert len(bad.doubts()) == 3
     assert bad.doubts(lag_ms=500, stalled_pct=95, steal_pct=60) == ()
+
+
+def test_packets_that_left_late_are_a_doubt():
+    after = replace(totals(10, idle=100), late=7)
+
+    assert Fidelity.between(totals(0), after).doubts() == (
+        "7 packets left links more than 1 ms late",
+    )
 
 
 def test_what_is_not_known_is_no_doubt():

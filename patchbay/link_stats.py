@@ -1,0 +1,91 @@
+"""What the condition of a link did to packets, in one direction: the same words for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from patchbay.wiring.chains import NETEM, QUEUE, SHAPER, SPLITTER, Discipline
+
+
+def _none() -> Mapping[str, int]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStats:
+    """What the condition of a link did to packets of one direction since it was made.
+
+    Attributes:
+        sent_packets: packets that left the link, each as a wire would carry it.
+        drops: packets that were lost, by cause: `loss` by chance, `queue` that was full, `aqm` by
+            the queue's discipline, and what else the engine tells of.
+        queued_packets: packets that are in it now: on their way, and waiting for the rate.
+        queued_bytes: bytes of them.
+        duplicated: packets that were doubled; None where the kernel does not tell.
+        corrupted: packets in which a bit was flipped; None where the kernel does not tell.
+        marked: packets that were marked for congestion instead of dropped; None likewise.
+        late: packets that left more than 1 ms later than they should, as the user-space engine
+            had no CPU; None for the kernel, which does not tell.
+        worst_late_ms: how late the latest of them was; None likewise.
+    """
+
+    sent_packets: int
+    drops: Mapping[str, int] = field(default_factory=_none)
+    queued_packets: int = 0
+    queued_bytes: int = 0
+    duplicated: int | None = None
+    corrupted: int | None = None
+    marked: int | None = None
+    late: int | None = None
+    worst_late_ms: float | None = None
+
+    @property
+    def dropped(self) -> int:
+        """How many packets were lost, of whatever cause."""
+        return sum(self.drops.values())
+
+
+def of_disciplines(disciplines: tuple[Discipline, ...]) -> LinkStats | None:
+    """What the kernel's disciplines of an interface did; None if it has none of a link's.
+
+    Each counts what those below it refuse as lost by itself too, but for what netem loses by
+    chance; so what is lost in one place is the difference.
+    """
+    by_number = {each.number: each for each in disciplines}
+    first = by_number.get(SPLITTER)
+    if first is None:
+        return None
+    lost = {
+        number: by_number[number].dropped if number in by_number else 0
+        for number in (NETEM, SHAPER, QUEUE)
+    }
+    drops = {
+        "loss": max(0, lost[NETEM] - lost[SHAPER]),
+        "queue": lost[SHAPER],
+        "aqm": max(0, lost[QUEUE] - lost[SHAPER]),
+    }
+    return LinkStats(
+        sent_packets=first.sent,
+        drops={cause: count for cause, count in drops.items() if count},
+        queued_packets=first.waiting,
+        queued_bytes=first.waiting_bytes,
+    )
+
+
+def of_engine(told: Mapping[str, Any]) -> LinkStats:
+    """What the user-space engine tells of a direction."""
+    lateness = told["lateness"]
+    return LinkStats(
+        sent_packets=told["sent_packets"],
+        drops={cause: count for cause, count in told["lost"].items() if count},
+        queued_packets=told["queued_packets"],
+        queued_bytes=told["queued_size"],
+        duplicated=told["duplicated"],
+        corrupted=told["corrupted"],
+        marked=told["marked"],
+        late=lateness["late"],
+        worst_late_ms=lateness["worst"] / 1e6,
+    )
