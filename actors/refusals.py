@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from actors.errors import HostNotCapable
 
-_DOCTOR = "`patchbay doctor` finds out what else this host refuses"
+_DOCTOR = (
+    "`patchbay doctor` finds out what else this host refuses; `patchbay guest -- COMMAND` runs a "
+    "program in a kernel of its own, which refuses nothing"
+)
 
 
 def refusal(error: OSError) -> HostNotCapable:

@@ -112,7 +112,10 @@ def test_the_cause_of_missing_user_namespaces_is_found(facts, command):
     assert not report.can_run
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in NAMESPACES])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in NAMES if name not in (*NAMESPACES, "guest")],  # a guest needs no namespace
+)
 def test_what_rests_on_namespaces_is_mended_with_them(name):
     report = diagnose(without_namespaces(settings=UBUNTU))
 
@@ -249,6 +252,16 @@ def test_a_remedy_is_printed_once():
 
     assert text.count("apparmor_restrict_unprivileged_userns=0") == 1
     assert "to mend it: as userns" in text
+
+
+def test_a_guest_that_does_not_start_says_itself_what_mends_it():
+    said = Outcome("refused", 0, "start a guest: there is no guest kernel")
+
+    report = diagnose(a_host({"guest": said}, guest_remedy="build one"))
+
+    assert report.can_run
+    assert report.capability("guest").reason == said.words
+    assert report.remedy("guest") == "build one"
 
 
 def test_facts_travel_as_text_unchanged():

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "patchbay.stun": ("patchbay.values",),
     "patchbay.services": (*PURE, "patchbay.wiring"),
     "patchbay.wiring": (*PURE, "actors", "patchbay.links.userspace"),
-    "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.wiring"),
+    "patchbay.doctor": ("actors.errors", "actors.linux", "patchbay.guest", "patchbay.wiring"),
     "patchbay.clock": ("actors.errors", "patchbay.errors"),
     "patchbay.guest": ("actors.errors", "actors.linux", "patchbay.clock", "patchbay.errors"),
     "patchbay.pytest_guest": ("actors.errors", "patchbay.clock", "patchbay.guest"),

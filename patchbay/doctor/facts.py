@@ -28,6 +28,7 @@ NAMES = (
     "netem",
     "ifb",
     "clsact",
+    "guest",
 )
 """Every capability that a host can have, in the order in which people read about them."""
 
@@ -81,6 +82,8 @@ class Facts:
     modules: frozenset[str] | None = None
     """The modules that could be loaded, of those that matter; None where no modules are
     installed for the running kernel."""
+    guest_remedy: str = ""
+    """What lets `patchbay guest` work here; empty where it does."""
     tun_device: bool = True
     """Whether there is a /dev/net/tun."""
     open_files: int = -1

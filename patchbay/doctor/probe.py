@@ -11,9 +11,11 @@ import platform
 import resource
 from pathlib import Path
 
+from actors.errors import HostNotCapable
 from patchbay.doctor.attempts import attempt_all
 from patchbay.doctor.facts import SETTINGS, Facts, Outcome
 from patchbay.doctor.remedies import MODULES
+from patchbay.guest import check, is_guest
 
 
 def main() -> None:
@@ -26,8 +28,10 @@ def gather() -> Facts:
     status = dict(
         line.split(":\t", 1) for line in _read("/proc/self/status").splitlines() if ":\t" in line
     )
+    guest, guest_remedy = _guest()
     return Facts(
-        outcomes=_attempts(),
+        outcomes={**_attempts(), "guest": guest},
+        guest_remedy=guest_remedy,
         python=platform.python_version(),
         kernel=os.uname().release,
         root=os.geteuid() == 0,
@@ -84,6 +88,16 @@ def _most_processes() -> int:
                 limit = _read(f"{top}{folder}/pids.max").strip()
                 limits.append(int(limit) if limit.isdigit() else -1)
     return min((limit for limit in limits if limit >= 0), default=-1)
+
+
+def _guest() -> tuple[Outcome, str]:
+    """Whether a kernel of our own runs here, and what would mend it; in a guest, it does."""
+    try:
+        if not is_guest():
+            check()
+    except HostNotCapable as error:
+        return Outcome("refused", 0, f"start a guest: {error.missing}"), error.remedy
+    return Outcome("works"), ""
 
 
 def _attempts() -> dict[str, Outcome]:

@@ -81,6 +81,8 @@ def remedy(name: str, facts: Facts) -> str:
         causes = _proc(name, facts)
     elif name == "tun":
         causes = _tun(facts)
+    elif name == "guest":
+        return facts.guest_remedy or "patchbay kernel build"
     else:
         causes = _module(name, facts)
     return next(causes)
@@ -182,7 +184,10 @@ def _restart_container(facts: Facts) -> str:
 
 def _another_kernel(name: str, facts: Facts) -> str:
     option = _OPTIONS[name]
-    text = f"this kernel ({facts.kernel}) was built without {option}: run one that has it"
+    text = (
+        f"this kernel ({facts.kernel}) was built without {option}: run your program in a kernel "
+        "that has it, such as patchbay's own: patchbay guest -- COMMAND"
+    )
     if facts.wsl:
         return (
             f"{text} (build Microsoft's WSL2 kernel with it, name the file as kernel= under "

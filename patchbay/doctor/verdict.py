@@ -48,6 +48,10 @@ _MEANINGS = {
     ),
     "ifb": _Meaning("ifb interfaces", "incoming packets of a node cannot be queued"),
     "clsact": _Meaning("clsact queues", "packets cannot be redirected or altered by filters"),
+    "guest": _Meaning(
+        "a kernel of our own (patchbay guest)",
+        "what this host's kernel lacks cannot be had, and there is no virtual time",
+    ),
 }
 
 

@@ -4,6 +4,8 @@ from patchbay.guest.build import build as build
 from patchbay.guest.cache import Kernel as Kernel
 from patchbay.guest.cache import best_kernel as best_kernel
 from patchbay.guest.cache import kernels as kernels
+from patchbay.guest.check import check as check
+from patchbay.guest.check import is_guest as is_guest
 from patchbay.guest.errors import BuildFailed as BuildFailed
 from patchbay.guest.errors import GuestFailed as GuestFailed
 from patchbay.guest.options import Guest as Guest

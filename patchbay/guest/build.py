@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import platform
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,16 +14,17 @@ from pathlib import Path
 
 from actors.errors import HostNotCapable
 from patchbay.guest.cache import Kernel, cache_directory, kernels
-from patchbay.guest.debian import download, is_debian
-from patchbay.guest.errors import BuildFailed
 from patchbay.guest.recipe import features, recipe
+from patchbay.guest.source import origin_of, unpack
+from patchbay.guest.source import version as version_of
 from patchbay.guest.steps import Steps
 from patchbay.guest.tools import check_tools
 
 _ROOM = 4 * 1024**3
 """Bytes that source and objects take while a kernel is built."""
 
-_NAMED = "LINUX_SOURCE="
+_LINES = 1_500
+"""What compiling 7.2 writes, about, most of it a line for each file."""
 
 
 def build(say: Callable[[str], None], source: str = "") -> Kernel:
@@ -55,9 +55,7 @@ def build(say: Callable[[str], None], source: str = "") -> Kernel:
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(cache, say):
         for kernel in kernels():
-            if kernel.key == recipe().key and (
-                not source or kernel.origin == _NAMED + os.path.abspath(source)
-            ):
+            if kernel.key == recipe().key and (not source or kernel.origin == origin_of(source)):
                 return _with_init(kernel, say)
         check_tools()
         return _build(cache / f".build-{recipe().key}", cache, source, say)
@@ -72,74 +70,14 @@ def _build(directory: Path, cache: Path, named: str, say: Callable[[str], None])
         )
     directory.mkdir(exist_ok=True)
     steps = Steps(directory / "log", say)
-    origin = _unpack(steps, directory, named)
-    version = _version(directory / "source")
+    origin = unpack(steps, directory, named)
+    version = version_of(directory / "source")
     _configure(steps, directory, version)
     _compile(steps, directory, version)
     kernel = _install(steps, directory, cache, version, origin)
     shutil.rmtree(directory)
     steps.announce(f"done: {kernel.program}")
     return _with_init(kernel, say)
-
-
-def _unpack(steps: Steps, directory: Path, named: str) -> str:
-    """Put the patched source below `source`; return where it comes from."""
-    source, note = directory / "source", directory / "origin"
-    wanted = _NAMED + os.path.abspath(named) if named else ""
-    if note.exists() and (not wanted or note.read_text() == wanted):
-        return note.read_text()
-    note.unlink(missing_ok=True)
-    for stale in (source, directory / "objects", directory / "package"):
-        shutil.rmtree(stale, ignore_errors=True)
-    tarball, origin = (Path(named).absolute(), wanted) if named else _supplied(steps, directory)
-    steps.announce(f"unpacking {tarball.name}")
-    if tarball.is_dir():
-        shutil.copytree(tarball, source, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-    elif tarball.is_file():
-        source.mkdir()
-        steps.run(
-            f"unpacking {tarball.name}",
-            ["tar", "-xf", tarball, "-C", source, "--strip-components=1"],
-        )
-    else:
-        raise HostNotCapable(
-            f"{tarball} does not exist", "LINUX_SOURCE=TARBALL patchbay kernel build"
-        )
-    shutil.rmtree(directory / "package", ignore_errors=True)
-    for name, text in sorted(recipe().patches.items()):
-        steps.announce(f"applying {name}")
-        (directory / name).write_text(text)
-        steps.run(f"applying {name}", ["patch", "-p1", "-i", directory / name], directory=source)
-    _version(source)
-    note.write_text(origin)  # from here on the source is complete
-    return origin
-
-
-def _supplied(steps: Steps, directory: Path) -> tuple[Path, str]:
-    found = download(steps, directory) if is_debian() else None
-    if found is None:
-        raise HostNotCapable(
-            "this machine's package manager supplies no kernel source that is known to work "
-            "(Debian's linux-source-7.2 is)",
-            "LINUX_SOURCE=TARBALL patchbay kernel build, with a tarball of Linux 7.2 or newer "
-            "from https://kernel.org",
-        )
-    return found
-
-
-def _version(source: Path) -> str:
-    try:
-        text = (source / "Makefile").read_text()
-    except FileNotFoundError:
-        text = ""
-    numbers = [
-        match[1]
-        for name in ("VERSION", "PATCHLEVEL", "SUBLEVEL")
-        if (match := re.search(rf"^{name} = (\d+)$", text, re.MULTILINE))
-    ]
-    if len(numbers) != 3:
-        raise BuildFailed("reading the version", [f"{source} is no source of Linux"], str(source))
-    return ".".join(numbers)
 
 
 def _configure(steps: Steps, directory: Path, version: str) -> None:
@@ -171,7 +109,12 @@ def _compile(steps: Steps, directory: Path, version: str) -> None:
         "compiling",
         [*_make(directory, "linux"), f"-j{processors}"],
         directory=directory / "source",
-        environment={"KBUILD_BUILD_TIMESTAMP": "@0", "KBUILD_BUILD_USER": "patchbay"},
+        environment={
+            "KBUILD_BUILD_TIMESTAMP": "@0",
+            "KBUILD_BUILD_USER": "patchbay",
+            "KBUILD_BUILD_HOST": "patchbay",
+        },
+        expected=_LINES,
     )
 
 

@@ -1,7 +1,12 @@
-"""Where built kernels are kept: one directory for each version and recipe, in the user's cache."""
+"""Where built kernels are found: one directory for each.
+
+The user's cache has one for each version and recipe that was built there; the package
+patchbay-kernel brings one; and PATCHBAY_KERNEL names one, which is then the only one.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +15,15 @@ from pathlib import Path
 
 from actors.errors import HostNotCapable
 from patchbay.guest.recipe import recipe
+
+NAMED = "PATCHBAY_KERNEL"
+"""The variable that names the directory of the kernel to be used."""
+
+PACKAGE = "patchbay_kernel"
+"""The package that brings a kernel, in its directory `kernel`."""
+
+BUILD = "patchbay kernel build"
+"""The command that mends the lack of a kernel."""
 
 _DESCRIPTION = "kernel.json"
 
@@ -79,8 +93,21 @@ def cache_directory() -> Path:
 
 
 def kernels() -> tuple[Kernel, ...]:
-    """Every kernel that is built, the newest version first."""
-    return tuple(sorted(_found(), key=_age, reverse=True))
+    """Every kernel there is, in the order in which they are taken: the newest version first.
+
+    Raises:
+        HostNotCapable: PATCHBAY_KERNEL names a directory without a kernel.
+    """
+    named = os.environ.get(NAMED, "")
+    if not named:
+        return tuple(sorted(_found(), key=_age, reverse=True))
+    try:
+        return (Kernel.read(Path(named).absolute()),)
+    except (OSError, ValueError) as error:
+        raise HostNotCapable(
+            f"{NAMED} names {named}, which has no guest kernel: {error}",
+            f"unset {NAMED}, or name a directory that `patchbay kernel path` prints",
+        ) from error
 
 
 def best_kernel() -> Kernel:
@@ -89,22 +116,32 @@ def best_kernel() -> Kernel:
     Raises:
         HostNotCapable: there is none; the remedy builds one.
     """
-    for kernel in kernels():
+    found = kernels()
+    for kernel in found:
         if kernel.current:
             return kernel
+    stale = ", ".join(str(kernel.directory) for kernel in found)
     raise HostNotCapable(
-        f"there is no guest kernel for this version of patchbay in {cache_directory()}",
-        "patchbay kernel build",
+        f"there is no guest kernel for this version of patchbay in {cache_directory()}"
+        + (f"; {stale} is for another version" if stale else ""),
+        f"unset {NAMED}; patchbay kernel build" if os.environ.get(NAMED) else BUILD,
     )
 
 
 def _found() -> Iterator[Kernel]:
-    directory = cache_directory()
-    if not directory.is_dir():
-        return
-    for each in directory.iterdir():
+    for each in (*_below(cache_directory()), *_packaged()):
         if not each.name.startswith(".") and (each / _DESCRIPTION).exists():
             yield Kernel.read(each)
+
+
+def _below(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _packaged() -> list[Path]:
+    package = importlib.util.find_spec(PACKAGE)
+    places = package.submodule_search_locations if package else None
+    return [Path(each) / "kernel" for each in places or ()]
 
 
 def _age(kernel: Kernel) -> tuple[bool, tuple[int, ...], str]:

@@ -19,6 +19,9 @@ _NICENESS = 10
 """A build takes minutes of every processor: whoever works on the machine goes first."""
 
 
+_OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+
+
 @dataclass(slots=True)
 class Steps:
     """The steps of one build.
@@ -44,6 +47,7 @@ class Steps:
         *,
         directory: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        expected: int = 0,
     ) -> str:
         """Run a program to its end and return what it wrote.
 
@@ -52,10 +56,12 @@ class Steps:
             command: the program and its arguments.
             directory: where it runs; default: the directory of the log.
             environment: variables to set besides the ones that are.
+            expected: about how many lines it writes, for the progress; 0: nobody knows.
 
         Raises:
             BuildFailed: it ended with another status than 0.
         """
+        of_how_many = f" of about {expected}" if expected else ""
         lines: list[str] = []
         announced = time.monotonic()
         with (
@@ -63,7 +69,7 @@ class Steps:
             subprocess.Popen(
                 ["nice", "-n", str(_NICENESS), *map(str, command)],
                 cwd=directory or self.log.parent,
-                env={**os.environ, "LC_ALL": "C", **(environment or {})},
+                env={**_environment(), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -78,8 +84,14 @@ class Steps:
                 lines.append(line)
                 if time.monotonic() - announced >= _BETWEEN_LINES:
                     announced = time.monotonic()
-                    self.announce(f"  {step}: {len(lines)} lines so far, {line.strip()}")
+                    self.announce(f"  {step}: {len(lines)}{of_how_many} lines, {line.strip()}")
         if process.returncode != 0:
             last = deque((line.rstrip() for line in lines), maxlen=15)
             raise BuildFailed(step, tuple(last), str(self.log))
         return "".join(lines)
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables, but those by which a `make` above would rule the ones below."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_MAKE}
+    return {**inherited, "LC_ALL": "C"}

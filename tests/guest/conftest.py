@@ -1,4 +1,4 @@
-"""A guest to run things in; tests that ask for it are skipped where no guest kernel is built."""
+"""A guest to run things in; a test that asks for it needs the capability of that name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.errors import HostNotCapable
-from patchbay.guest import best_kernel
+from patchbay.guest import is_guest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120
@@ -43,12 +42,15 @@ class Guests:
         )
 
 
+def pytest_collection_modifyitems(items):
+    needed = pytest.mark.patchbay_needs("guest")
+    if is_guest():
+        needed = pytest.mark.skip("this is a guest already, and a guest has none of its own")
+    for item in items:
+        if "guest" in getattr(item, "fixturenames", ()):
+            item.add_marker(needed)
+
+
 @pytest.fixture
 def guest():
-    if "User Mode Linux" in Path("/proc/cpuinfo").read_text():
-        pytest.skip("this is a guest already, and a guest has none of its own")
-    try:
-        best_kernel()
-    except HostNotCapable as error:
-        pytest.skip(str(error))
     return Guests()

@@ -175,6 +175,7 @@ def test_missing_tools_are_named_with_the_command_that_installs_them():
 def cache(tmp_path, monkeypatch):
     """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("PATCHBAY_KERNEL", raising=False)
     return tmp_path / "cache" / "patchbay" / "kernel"
 
 
@@ -258,6 +259,40 @@ def test_a_kernel_for_another_recipe_is_not_run(cache, programs, source, monkeyp
     assert [each.current for each in kernels()] == [False]
     with pytest.raises(HostNotCapable, match="patchbay kernel build"):
         best_kernel()
+
+
+def test_a_kernel_that_is_named_is_the_only_one(cache, programs, source, monkeypatch):
+    named = build(lambda _: None, str(source)).directory
+    named = named.rename(programs / "elsewhere")
+    monkeypatch.setenv("PATCHBAY_KERNEL", str(named))
+
+    assert [each.directory for each in kernels()] == [named]
+    assert best_kernel().program.read_text() == "kernel\n"
+    assert build(lambda _: None).directory == named
+    (named / "kernel.json").unlink()
+    with pytest.raises(HostNotCapable, match=r"PATCHBAY_KERNEL names .*kernel path"):
+        best_kernel()
+
+
+def test_a_kernel_that_is_installed_is_found(cache, programs, source, monkeypatch):
+    built = build(lambda _: None, str(source)).directory
+    package = programs / "site" / "patchbay_kernel"
+    package.mkdir(parents=True)
+    built.rename(package / "kernel")
+    monkeypatch.syspath_prepend(programs / "site")
+
+    assert best_kernel().directory == package / "kernel"
+
+
+def test_a_machine_without_a_source_says_why(cache, programs, monkeypatch):
+    (programs / "programs" / "apt-get").write_text("#!/bin/sh\necho no network; exit 100\n")
+    (programs / "programs" / "apt-get").chmod(0o755)
+    monkeypatch.setattr("patchbay.guest.source.is_debian", lambda: True)
+
+    with pytest.raises(HostNotCapable, match="supplies no kernel source.*no network") as caught:
+        build(lambda _: None)
+
+    assert "LINUX_SOURCE=" in caught.value.remedy
 
 
 def test_a_kernel_gets_the_first_process_that_this_version_needs(cache, programs, source):

@@ -1,0 +1,78 @@
+"""Whether guests run here, found out by starting one."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from actors.errors import HostNotCapable
+from patchbay.guest.cache import Kernel, best_kernel
+from patchbay.guest.channel import DONE, FAILED, Frames, number
+from patchbay.guest.initramfs import initramfs
+from patchbay.guest.machine import started
+from patchbay.guest.options import LEAST_MEMORY, Guest
+from patchbay.guest.request import Request
+
+_AT_ONCE = 1 << 16
+
+
+def is_guest() -> bool:
+    """Whether this process runs in a guest already; a guest has none of its own."""
+    try:
+        return "User Mode Linux" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def check(kernel: Kernel | None = None) -> float:
+    """Start a guest, run a program in it, and end it.
+
+    Args:
+        kernel: which it is; default: the best there is.
+
+    Returns:
+        How many seconds it took.
+
+    Raises:
+        HostNotCapable: there is no kernel, no room, or this host does not let it run.
+    """
+    begun = time.monotonic()
+    kernel = kernel or best_kernel()
+    initial = initramfs(kernel.init.read_bytes(), {"request": _NOTHING.encode()})
+    with started(kernel, Guest(memory=LEAST_MEMORY), initial) as machine:
+        frames = Frames()
+        while data := os.read(machine.from_guest, _AT_ONCE):
+            for kind, content in frames.feed(data):
+                if kind == DONE and number(content) == 0:
+                    return time.monotonic() - begun
+                if kind in (DONE, FAILED):
+                    raise _refused(content.decode(errors="replace"))
+        with open(machine.log, "rb", closefd=False) as log:
+            raise _refused(log.read().decode(errors="replace").strip())
+
+
+_NOTHING = Request(
+    command=("true",),
+    environment={"PATH": os.defpath},
+    directory="/",
+    writable=(),
+    user=os.getuid(),
+    group=os.getgid(),
+    groups=(),
+    mask=0o022,
+    files=1024,
+    hostname="guest",
+    terminals=(),
+    virtual_time=False,
+    input=os.devnull,
+)
+
+
+def _refused(said: str) -> HostNotCapable:
+    lines = said.splitlines()[-3:]
+    return HostNotCapable(
+        f"this host does not let a guest kernel run: {' | '.join(lines) or 'it said nothing'}",
+        "allow ptrace, or seccomp filters, to this process (in Docker: --cap-add SYS_PTRACE "
+        "--security-opt seccomp=unconfined)",
+    )
