@@ -5,7 +5,8 @@
 #   make pytest    the tests alone; make pytest ARGS="-k nat -n 0" picks from them
 #   make lint      ruff and mypy alone; make format mends what a program can mend
 #   make bench     the numbers
-#   make kernel    the guest kernel, into the user's cache: some ten minutes
+#   make kernel    the guest kernel, into the user's cache: some minutes
+#   make kernel-wheel    the package patchbay-kernel with it, into dist
 #   make docs      the documentation, into docs/_site
 #   make clean     remove what the others made
 
@@ -13,7 +14,7 @@ export VENV ?= .venv
 python := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: demo test lint style format-check types format pytest docs bench kernel clean
+.PHONY: demo test lint style format-check types format pytest docs bench kernel kernel-wheel clean
 .PHONY: environment environment-test environment-bench environment-docs
 .NOTPARALLEL:
 
@@ -45,6 +46,10 @@ docs: environment-docs
 
 kernel: environment
 	@$(python) -m patchbay kernel build
+
+kernel-wheel: kernel
+	PATCHBAY_KERNEL=$$($(python) -m patchbay kernel path) \
+	    $(python) -m pip wheel --quiet --no-deps --wheel-dir dist packaging/kernel
 
 bench: environment-bench
 	$(python) -m benchmarks $(ARGS)

@@ -13,8 +13,8 @@ from typing import TypeVar, get_args
 
 from patchbay.cli.command import Command
 from patchbay.errors import PatchbayError
-from patchbay.guest import Guest, TimeKind, run
-from patchbay.guest.options import VIRTUAL_START, parse_memory, parse_start
+from patchbay.guest import Guest, TimeKind, run, usual_directories
+from patchbay.guest.options import PATIENCE, VIRTUAL_START, parse_cpus, parse_memory, parse_start
 
 _FAILED = 125
 """The exit status when it is the guest that failed, and not the command; as of docker and env."""
@@ -57,7 +57,24 @@ def _configure(parser: ArgumentParser) -> None:
         default=[],
         metavar="DIR",
         help="a directory of the host that the command really writes; may be repeated; whatever "
-        "it writes elsewhere is forgotten when it ends",
+        "it writes elsewhere is forgotten when it ends; default: artifacts here, and the cache and "
+        "the temporary directories of pytest",
+    )
+    parser.add_argument(
+        "--cpus",
+        type=_parsed(parse_cpus),
+        default=frozenset(),
+        metavar="LIST",
+        help="the processors of which the guest may take one, such as 0,2-3; default: all; guests "
+        "side by side take one each",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help="how long a program may compute in virtual time without ever waiting, in seconds of "
+        "processor time, before it is named and ended; 0: for ever; default: %(default)g",
     )
     parser.add_argument("--quiet", action="store_true", help="do not print the seed")
     parser.add_argument(
@@ -94,7 +111,9 @@ def _run(arguments: Namespace) -> int:
             seed=seed,
             start=start,
             memory=arguments.memory,
-            writable=tuple(arguments.write),
+            writable=tuple(arguments.write) or usual_directories(command, Path.cwd()),
+            cpus=arguments.cpus,
+            patience=arguments.patience,
         )
         if seed is not None and not arguments.quiet:
             print(f"patchbay guest: {arguments.time} time, --seed {seed}", file=sys.stderr)

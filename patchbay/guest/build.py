@@ -151,16 +151,17 @@ def _with_init(kernel: Kernel, say: Callable[[str], None]) -> Kernel:
     if not kernel.init.exists():
         check_tools()
         with contextlib.ExitStack() as remove:
-            source = kernel.directory / "init.c"
+            sources = [kernel.directory / name for name in recipe().init]
             log = kernel.directory / "init.log"
             unfinished = kernel.directory / "init.unfinished"
-            source.write_text(recipe().init)
+            for source, text in zip(sources, recipe().init.values(), strict=True):
+                source.write_text(text)
+                remove.callback(source.unlink)
             Steps(log, say).run(
                 "compiling the guest's first process",
-                ["gcc", "-static", "-O2", "-s", "-o", unfinished, source],
+                ["gcc", "-static", "-O2", "-s", "-o", unfinished, sources[0]],
             )
             remove.callback(log.unlink)
-            remove.callback(source.unlink)
             for old in kernel.directory.glob("init-*"):
                 old.unlink()
             unfinished.rename(kernel.init)

@@ -13,16 +13,19 @@ INPUT = b"I"
 END_OF_INPUT = b"E"
 SIGNAL = b"S"
 SIZE = b"W"
+SPINS = b"P"
 """From the host: bytes of standard input, and its end; the number of a signal; the size of the
-terminal, as the kernel's `struct winsize`."""
+terminal, as the kernel's `struct winsize`; the number of a thread that never waits."""
 
 OUTPUT = b"O"
 ERRORS = b"X"
 TAKEN = b"C"
 FAILED = b"F"
 DONE = b"D"
+STUCK = b"L"
 """From the guest: bytes of standard output and of standard error; how many bytes more it can take;
-why the command could not be started; its wait status."""
+why the command could not be started; its wait status; what every process does when none can go on,
+as `waits` reads it."""
 
 _HEADER = struct.Struct("<cI")
 _NUMBER = struct.Struct("<I")

@@ -27,6 +27,23 @@ class BuildFailed(PatchbayError):
         return f"the kernel could not be built: {self.step} failed:{lines}\n  all of it: {self.log}"
 
 
+class GuestStuck(PatchbayError):
+    """The command could not go on in virtual time, so that its guest was ended.
+
+    Attributes:
+        reason: what has happened: that all wait for what never comes, or who never waits.
+        processes: a line for each thread, with what it waits for.
+    """
+
+    def __init__(self, reason: str, processes: Sequence[str]) -> None:
+        super().__init__(reason, tuple(processes))
+        self.reason = reason
+        self.processes = tuple(processes)
+
+    def __str__(self) -> str:
+        return self.reason + "".join(f"\n    {line}" for line in self.processes)
+
+
 class GuestFailed(PatchbayError):
     """The guest ended without an exit status of the command, or could not start it.
 

@@ -18,12 +18,13 @@ from actors.errors import HostNotCapable
 from actors.linux import die_with_parent
 from patchbay.guest.cache import Kernel, cache_directory
 from patchbay.guest.options import Guest
+from patchbay.guest.watch import Watch, watch_page
 
 _TIME = {"real": [], "virtual": ["time-travel=inf-cpu"], "virtual-cpu": ["time-travel"]}
 
 
 def kernel_arguments(
-    kernel: Kernel, guest: Guest, *, reads: int, writes: int, initial: int
+    kernel: Kernel, guest: Guest, *, reads: int, writes: int, initial: int, watch: int
 ) -> list[str]:
     """The kernel's command line.
 
@@ -33,6 +34,7 @@ def kernel_arguments(
         reads: the descriptor from which the guest's serial line reads.
         writes: the one that it writes to.
         initial: the one of the initial file system's archive.
+        watch: the one of the memory by which it is watched.
     """
     arguments = [
         str(kernel.program),
@@ -45,6 +47,7 @@ def kernel_arguments(
         *_TIME[guest.time],
     ]
     if guest.is_virtual:
+        arguments.append(f"watch={watch}")
         arguments.append(f"time-travel-start={int(guest.start.timestamp() * 1e9)}")
     if guest.seed is not None:
         arguments.append("norandmaps")
@@ -59,11 +62,13 @@ class Machine:
         to_guest: a pipe's end; what is written here comes out of the guest's serial line.
         from_guest: one from which comes what the guest writes there.
         log: one from which its kernel's messages come.
+        watch: whether it waits; None where waiting or not makes no difference.
     """
 
     to_guest: int
     from_guest: int
     log: int
+    watch: Watch | None
 
 
 @contextlib.contextmanager
@@ -82,7 +87,7 @@ def started(kernel: Kernel, guest: Guest, initial: bytes) -> Iterator[Machine]:
     if guest.seed is not None:
         environment["UML_SEED"] = str(guest.seed)
     ours = os.getpid()
-    with own_processor() as processor:
+    with own_processor(guest.cpus) as processor, watch_page() as (watched, page):
 
         def prepare() -> None:
             die_with_parent(signal.SIGKILL)
@@ -96,7 +101,12 @@ def started(kernel: Kernel, guest: Guest, initial: bytes) -> Iterator[Machine]:
         with os.fdopen(os.memfd_create("initramfs"), "wb") as archive:
             archive.write(initial)
             archive.flush()
-            theirs = {"reads": reads, "writes": writes, "initial": archive.fileno()}
+            theirs = {
+                "reads": reads,
+                "writes": writes,
+                "initial": archive.fileno(),
+                "watch": watched,
+            }
             try:
                 process = subprocess.Popen(
                     kernel_arguments(kernel, guest, **theirs),
@@ -113,7 +123,8 @@ def started(kernel: Kernel, guest: Guest, initial: bytes) -> Iterator[Machine]:
                 os.close(writes)
         try:
             assert process.stderr is not None
-            yield Machine(to_guest, from_guest, process.stderr.fileno())
+            watch = Watch(page, process.pid, guest.patience) if guest.time == "virtual" else None
+            yield Machine(to_guest, from_guest, process.stderr.fileno(), watch)
         finally:
             process.kill()
             process.communicate()
@@ -122,12 +133,17 @@ def started(kernel: Kernel, guest: Guest, initial: bytes) -> Iterator[Machine]:
 
 
 @contextlib.contextmanager
-def own_processor() -> Iterator[int]:
+def own_processor(among: frozenset[int] = frozenset()) -> Iterator[int]:
     """A processor that no other guest has, or any if each has one already.
+
+    Args:
+        among: those that may be taken; empty: all that this process may use.
 
     The claim is an abstract socket's name: it ends with the process, however that ends.
     """
-    allowed = sorted(os.sched_getaffinity(0), reverse=True)  # devices like to interrupt the first
+    allowed = sorted(
+        among or os.sched_getaffinity(0), reverse=True
+    )  # devices like to interrupt the first
     with socket.socket(socket.AF_UNIX) as claim:
         for processor in allowed:
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,9 @@ from patchbay.errors import Problems
 
 VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
 """When virtual time begins, unless something else is asked: always the same, so that runs repeat."""
+
+PATIENCE = 60.0
+"""Seconds of processor time without a wait, after which a program in virtual time is said to spin."""
 
 LEAST_MEMORY = 64 << 20
 """Bytes with which the kernel boots and a small program runs."""
@@ -30,6 +35,10 @@ class Guest:
         start: the wall clock at the start, of virtual time only.
         memory: bytes of memory.
         writable: directories of the host that the command really writes.
+        cpus: the processors of the host of which it may take one; empty: all that this process may
+            use.
+        patience: seconds of processor time that the guest may take in `virtual` time without ever
+            waiting, before it is ended and the program that spins is named; 0: for ever.
 
     Raises:
         ConfigError: these do not fit together, or a directory does not exist; all mistakes at once.
@@ -40,6 +49,8 @@ class Guest:
     start: datetime = VIRTUAL_START
     memory: int = 1 << 30
     writable: tuple[Path, ...] = ()
+    cpus: frozenset[int] = frozenset()
+    patience: float = PATIENCE
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -55,6 +66,10 @@ class Guest:
             problems.add("start", "only virtual time starts when one says: add --time virtual")
         if self.memory < LEAST_MEMORY:
             problems.add("memory", f"{self.memory} bytes are less than {LEAST_MEMORY >> 20}M")
+        if not 0 <= self.patience < float("inf"):
+            problems.add("patience", f"{self.patience} is no number of seconds")
+        if absent := self.cpus - os.sched_getaffinity(0):
+            problems.add("cpus", f"this process may not use {', '.join(map(str, sorted(absent)))}")
         for directory in self.writable:
             if not directory.is_dir():
                 problems.add("write", f"{directory} is no directory")
@@ -81,6 +96,21 @@ def parse_memory(text: str) -> int:
     if not digits.isascii() or not digits.isdigit():
         raise ValueError(f"{text!r} is no amount of memory: write it like 512M or 2G")
     return int(digits) << shift
+
+
+def parse_cpus(text: str) -> frozenset[int]:
+    """Numbers of processors, from a list like `0,2-3`.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    numbers: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part, re.ASCII)
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"{text!r} is no list of processors: write it like 1 or 0,2-3")
+        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return frozenset(numbers)
 
 
 def parse_start(text: str) -> datetime:

@@ -16,12 +16,12 @@ class Recipe:
     Attributes:
         fragment: the options that are merged over `allnoconfig`.
         patches: the patches for the source, by file name.
-        init: the C source of the first process in the guest.
+        init: the C source of the first process in the guest, by file name.
     """
 
     fragment: str
     patches: dict[str, str]
-    init: str
+    init: dict[str, str]
 
     @property
     def key(self) -> str:
@@ -31,7 +31,7 @@ class Recipe:
     @property
     def init_key(self) -> str:
         """Eight hexadecimal digits that change when only the first process has to be."""
-        return _digest(self.init)
+        return _digest(*(self.init[name] for name in sorted(self.init)))
 
 
 @functools.cache
@@ -42,7 +42,7 @@ def recipe() -> Recipe:
     return Recipe(
         fragment=(data / "lab.config").read_text(),
         patches={each.name: each.read_text() for each in patches if each.name.endswith(".patch")},
-        init=(data / "init.c").read_text(),
+        init={name: (data / name).read_text() for name in ("init.c", "processes.h")},
     )
 
 

@@ -8,7 +8,9 @@ import os
 import select
 import signal
 import stat
+import struct
 import termios
+import time
 import tty
 from collections import deque
 from collections.abc import Iterator
@@ -25,13 +27,16 @@ from patchbay.guest.channel import (
     OUTPUT,
     SIGNAL,
     SIZE,
+    SPINS,
+    STUCK,
     TAKEN,
     Frames,
     frame,
     number,
 )
-from patchbay.guest.errors import GuestFailed
+from patchbay.guest.errors import GuestFailed, GuestStuck
 from patchbay.guest.machine import Machine
+from patchbay.guest.waits import explain
 
 PASSED_ON = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
@@ -43,12 +48,18 @@ _PATIENCE = 3
 """So many interruptions end a guest whose command does not."""
 
 _ANSWERED_WITHIN = 5
-"""Seconds for the guest to take an interruption."""
+"""Seconds for the guest to take an interruption, or to end once it is told to."""
+
+_LOOK_EVERY = 1.0
+_NUDGE_EVERY = 0.05
+"""Seconds between two looks at a guest in virtual time, and while it has to answer."""
 
 _INTERRUPT = b"\x03"
 """Ctrl-C, as a terminal sends it that leaves it to the guest what keys mean."""
 
 _AT_ONCE = 1 << 16
+
+_THREAD = struct.Struct("<i")
 
 
 def terminals() -> tuple[int, ...]:
@@ -89,6 +100,7 @@ class Relay:
         self._to_guest = machine.to_guest
         self._from_guest = machine.from_guest
         self._log = machine.log
+        self._watch = machine.watch
         self._terminal = terminal
         self._live_input = live_input
         self._frames = Frames()
@@ -97,12 +109,16 @@ class Relay:
         self._room = 0
         self._last_lines: deque[bytes] = deque(maxlen=20)
         self._interruptions = 0
+        self._must_answer = False
+        self._looked = time.monotonic()
+        self._stuck: GuestStuck | None = None
 
     def run(self) -> int:
         """Carry until the command has ended; return its wait status.
 
         Raises:
             GuestFailed: the guest ended otherwise, or the command could not be started.
+            GuestStuck: the command could not go on, in virtual time.
         """
         with self._signals(), self._raw_terminal():
             self._send_size()
@@ -115,6 +131,8 @@ class Relay:
                 if self._from_guest in ready:
                     data = os.read(self._from_guest, _AT_ONCE)
                     for kind, content in self._frames.feed(data):
+                        if kind == DONE and self._stuck:
+                            raise self._stuck
                         if kind == DONE:
                             return number(content)
                         self._receive(kind, content)
@@ -129,7 +147,22 @@ class Relay:
             poll.register(self._log, select.POLLIN)
         if self._live_input and self._room > HEADER:
             poll.register(0, select.POLLIN)
-        return {descriptor for descriptor, _ in poll.poll()}
+        return {descriptor for descriptor, _ in poll.poll(self._look())}
+
+    def _look(self) -> int | None:
+        """See that the guest goes on; return in how many milliseconds to look again."""
+        if self._watch is None:
+            return None
+        every = _NUDGE_EVERY if self._must_answer else _LOOK_EVERY
+        elapsed = time.monotonic() - self._looked
+        if elapsed >= every:
+            self._looked, elapsed = time.monotonic(), 0.0
+            if self._must_answer:
+                self._watch.nudge()
+            elif self._listens and (thread := self._watch.spinning()):
+                self._send(frame(SPINS, _THREAD.pack(thread)))
+                self._expect_answer()
+        return int((every - elapsed) * 1000) + 1
 
     def _send(self, frame: bytes) -> None:
         """Write a frame in one piece, once the guest listens; `run` tells if it is dead."""
@@ -156,9 +189,13 @@ class Relay:
             _write_all(1 if kind == OUTPUT else 2, content)
         elif kind == TAKEN:
             self._room += number(content)
+            self._must_answer = False
             signal.alarm(0)
             if not self._listens:
                 self._begin()
+        elif kind == STUCK:
+            self._stuck = GuestStuck(*explain(content))
+            self._expect_answer()
         elif kind == FAILED:
             reason = content.decode(errors="replace")
             raise GuestFailed(f"the guest cannot {reason}", self._messages())
@@ -206,14 +243,14 @@ class Relay:
         self._expect_answer()
 
     def _expect_answer(self) -> None:
-        """Give the guest time to take an interruption; code that never waits keeps it from that."""
+        """Give the guest time to take an interruption; code that never waits is interrupted for it."""
         if self._listens:
+            self._must_answer = True
             signal.alarm(_ANSWERED_WITHIN)
 
     def _unanswered(self, _: int, __: FrameType | None) -> None:
-        raise GuestFailed(
-            f"the guest took no interruption for {_ANSWERED_WITHIN} seconds, so it was ended: in "
-            "virtual time, a process that computes without ever waiting holds up all others"
+        raise self._stuck or GuestFailed(
+            f"the guest took no interruption for {_ANSWERED_WITHIN} seconds, so it was ended"
         )
 
     def _resized(self, _: int, __: FrameType | None) -> None:

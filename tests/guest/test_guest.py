@@ -118,24 +118,135 @@ def test_a_signal_reaches_the_command(guest):
         assert process.wait(PATIENCE) == 9
 
 
-def test_a_command_that_never_waits_can_be_interrupted_in_virtual_time(guest, tmp_path):
-    spin = python("""
-        import os
-        os.fsync(os.open("spins", os.O_WRONLY | os.O_CREAT))
+SPIN = python("""
+    import sys
+
+    def spin():
         while True:
             pass
-    """)
-    options = ["--time", "virtual", "--write", "."]
-    with guest.start(*spin, options=options, cwd=tmp_path, stderr=-1) as process:
-        deadline = time.monotonic() + PATIENCE
-        while not (tmp_path / "spins").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+
+    print("up", flush=True)
+    spin()
+""")
+
+
+def test_a_command_that_never_waits_can_be_interrupted_in_virtual_time(guest):
+    with guest.start(*SPIN, options=["--time", "virtual"], stdout=-1, stderr=-1) as process:
+        process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE)
 
-    assert process.returncode == 125
-    assert b"a process that computes without ever waiting" in said
+    assert process.returncode in (1, 128 + signal.SIGINT)
+    assert b"in spin" in said
+    assert b"KeyboardInterrupt" in said
+
+
+def test_a_program_that_never_waits_is_named_with_its_stack_in_virtual_time(guest):
+    done = guest.run(
+        *("sh", "-c", 'sleep 1000 & "$@"', "sh", *SPIN),
+        options=["--time", "virtual", "--patience", "1"],
+    )
+
+    said = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (125, b"up\n"), said
+    assert "computes and never waits" in said
+    assert "line 6 in spin" in said
+    assert "sleep 1000: sleeps" in said
+
+
+def test_a_program_that_asks_again_and_again_is_named_too(guest):
+    ask = python("""
+        import os
+        def ask():
+            while not os.path.exists("/nonesuch"):
+                pass
+        ask()
+    """)
+
+    done = guest.run(
+        *ask,
+        options=["--time", "virtual", "--patience", "1"],
+    )
+
+    assert done.returncode == 125
+    assert b"computes and never waits" in done.stderr
+    assert b"in ask" in done.stderr
+
+
+def test_patience_is_as_long_as_one_says(guest):
+    compute = python("""
+        import time
+        begun = time.process_time_ns()
+        sum(range(50_000_000))
+        print("done")
+    """)
+
+    done = guest.run(*compute, options=["--time", "virtual", "--patience", "0"])
+
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+
+
+@pytest.mark.parametrize("kind", ["virtual", "virtual-cpu"])
+def test_where_nothing_is_left_to_wait_for_everyone_is_named(guest, kind):
+    deadlock = python("""
+        import os, subprocess, threading
+        lock = threading.Lock()
+        lock.acquire()
+        threading.Thread(target=lock.acquire, daemon=True).start()
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        ours, theirs = os.pipe()
+        os.read(ours, 1)
+    """)
+
+    done = guest.run(*deadlock, options=["--time", kind])
+
+    said = done.stderr.decode()
+    assert done.returncode == 125, said
+    assert "nothing is left to wait for" in said
+    assert "waits for a lock or another thread" in said
+    assert "cat: reads pipe:" in said
+    assert 'File "<string>", line 8 in <module>' in said
+
+
+def test_input_that_may_still_come_is_worth_waiting_for(guest):
+    with guest.start(
+        "head", "-n1", options=["--time", "virtual"], stdin=-1, stdout=-1, stderr=-1
+    ) as process:
+        select.select([process.stderr], [], [], PATIENCE)
+        time.sleep(1)  # days of virtual time
+        said, _ = process.communicate(b"here\n", timeout=PATIENCE)
+
+    assert (process.returncode, said) == (0, b"here\n")
+
+
+def test_a_week_without_a_timer_of_its_own_is_no_deadlock(guest):
+    """A child's timer is what its parent waits for."""
+    done = guest.run("sh", "-c", "sleep 604800 | cat; date -u +%F", options=["--time", "virtual"])
+
+    assert (done.returncode, done.stdout) == (0, b"2026-01-08\n")
+
+
+def test_a_whole_run_repeats_to_the_byte(guest):
+    script = """
+        import os, random, subprocess, tempfile, threading, time
+        from patchbay import Lab
+        with Lab("small") as lab:
+            dc = lab.add_router("dc", preset="public")
+            home = lab.add_router("home", preset="home")
+            server, laptop = lab.add_device("server", dc), lab.add_device("laptop", home)
+            print(lab.topology.to_toml() if hasattr(lab, "topology") else laptop.ip)
+            seen = server.reflector("udp").observe(laptop)
+            print(seen, laptop.call(lambda: (os.getpid(), os.urandom(4).hex(), time.time_ns())))
+        print(time.time_ns(), random.random(), tempfile.mktemp(), sorted({"a", "b", "c"}, key=hash))
+    """
+
+    def output():
+        done = guest.run(*python(script), options=["--time", "virtual", "--seed", "11"])
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    first = output()
+    assert [output() for _ in range(2)] == [first, first]
 
 
 def test_nothing_is_left_when_it_is_killed(guest):
@@ -226,6 +337,43 @@ def test_guests_run_side_by_side_each_on_one_processor(guest):
             each.communicate(b"\n")
 
     assert [len(each) for each in processors] == [1, 1]
+
+
+def test_a_guest_stays_on_the_processors_that_are_named(guest):
+    named = min(os.sched_getaffinity(0))
+    with guest.start("cat", options=["--cpus", str(named)], stdin=-1, stdout=-1) as one:
+        one.stdin.write(b"up\n")
+        one.stdin.flush()
+        one.stdout.readline()
+        (kernel,) = Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split()
+        processors = os.sched_getaffinity(int(kernel))
+        one.communicate()
+
+    assert processors == {named}
+
+
+def test_artifacts_and_what_pytest_keeps_are_written_by_default(guest, tmp_path):
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "pytest.ini").touch()
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(tmp_path):\n"
+        "    open('artifacts/report', 'w').write(str(tmp_path))\n"
+        "    (tmp_path / 'kept').touch()\n"
+        "    open('lost', 'w').close()\n"
+        "    assert False\n"
+    )
+
+    done = guest.run(
+        *(sys.executable, "-m", "pytest", "-p", "no:patchbay", "-q"),
+        cwd=tmp_path,
+        environment={"TMPDIR": str(tmp_path)},
+    )
+
+    assert done.returncode == 1, done.stderr.decode()
+    kept = Path((tmp_path / "artifacts" / "report").read_text()) / "kept"
+    assert kept.exists()
+    assert (tmp_path / ".pytest_cache" / "v" / "cache" / "lastfailed").exists()
+    assert not (tmp_path / "lost").exists()
 
 
 @pytest.mark.parametrize("kind", ["real", "virtual"])

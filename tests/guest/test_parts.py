@@ -20,10 +20,12 @@ from patchbay.guest.channel import DONE, MOST_CONTENT, OUTPUT, Frames, frame
 from patchbay.guest.debian import best_version
 from patchbay.guest.initramfs import initramfs
 from patchbay.guest.machine import memory_directory, own_processor
-from patchbay.guest.options import parse_memory, parse_start
+from patchbay.guest.options import parse_cpus, parse_memory, parse_start
 from patchbay.guest.recipe import features, recipe
 from patchbay.guest.request import Request
 from patchbay.guest.tools import NEEDED, install_command
+from patchbay.guest.usual import is_pytest
+from patchbay.guest.waits import explain
 
 
 def test_all_mistakes_of_a_guest_are_told_at_once(tmp_path):
@@ -57,6 +59,67 @@ def test_memory_is_written_with_a_unit(text, size):
 def test_what_is_no_memory_is_refused(text):
     with pytest.raises(ValueError, match="512M"):
         parse_memory(text)
+
+
+def test_processors_are_written_as_a_list():
+    assert parse_cpus("0,2-4") == {0, 2, 3, 4}
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "3-2", "1,,2", "-1"])
+def test_what_is_no_list_of_processors_is_refused(text):
+    with pytest.raises(ValueError, match="0,2-3"):
+        parse_cpus(text)
+
+
+def test_a_processor_that_this_process_may_not_use_is_refused():
+    with pytest.raises(ConfigError, match=r"cpus.*100001"):
+        Guest(cpus=frozenset({100_001}))
+
+
+@pytest.mark.parametrize(
+    ("command", "it_is"),
+    [
+        ("pytest -x", True),
+        ("/v/bin/pytest", True),
+        ("python3.13 -m pytest tests", True),
+        ("python -m patchbay", False),
+        ("make pytest", False),
+        ("", False),
+    ],
+)
+def test_pytest_is_known_by_its_command(command, it_is):
+    assert is_pytest(command.split()) == it_is
+
+
+WAITING = (
+    "7\t7\tS\t0 0x3 0x1 0x1 0x0 0x0 0x0\tpipe_read\tpipe:[61]\tpython3\tpython3 a.py\n"
+    "7\t9\tS\t202 0x7f 0x0\tfutex_wait_queue\t\tworker\tpython3 a.py\n"
+    "8\t8\tR\trunning\t0\t\tspin\t./spin --fast\n"
+    "10\t10\tT\t61 0xb\tdo_wait\t/dev/null\tsh\tsh -c x\n"
+    "12\t12\tS\t61 0xb\tdo_wait\t/dev/null\tsh\tsh -c x\n"
+    "13\t13\tS\t9999 0x0\tsomewhere\t\tn\tn"
+)
+
+
+def test_what_everyone_waits_for_is_said_in_words():
+    reason, lines = explain(f"0\n{WAITING}\n14\t14\tcut".encode())
+
+    assert "nothing is left to wait for" in reason
+    assert lines == (
+        "7  python3 a.py: reads pipe:[61]",
+        "7  thread 9 (worker): waits for a lock or another thread",
+        "8  ./spin --fast: computes",
+        "10  sh -c x: is stopped",
+        "12  sh -c x: waits for a child",
+        "13  n: is in system call 9999 (somewhere)",
+    )
+
+
+def test_who_never_waits_is_named_first():
+    reason, lines = explain(f"8\n{WAITING}".encode())
+
+    assert reason.startswith("./spin --fast (8) computes and never waits")
+    assert len(lines) == 5
 
 
 def test_a_start_without_a_zone_is_utc():
@@ -176,6 +239,7 @@ def cache(tmp_path, monkeypatch):
     """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("PATCHBAY_KERNEL", raising=False)
+    monkeypatch.setattr("patchbay.guest.cache.PACKAGE", "patchbay_kernel_of_a_test")
     return tmp_path / "cache" / "patchbay" / "kernel"
 
 
@@ -270,13 +334,13 @@ def test_a_kernel_that_is_named_is_the_only_one(cache, programs, source, monkeyp
     assert best_kernel().program.read_text() == "kernel\n"
     assert build(lambda _: None).directory == named
     (named / "kernel.json").unlink()
-    with pytest.raises(HostNotCapable, match=r"PATCHBAY_KERNEL names .*kernel path"):
+    with pytest.raises(HostNotCapable, match=r"(?s)PATCHBAY_KERNEL names .*kernel path"):
         best_kernel()
 
 
 def test_a_kernel_that_is_installed_is_found(cache, programs, source, monkeypatch):
     built = build(lambda _: None, str(source)).directory
-    package = programs / "site" / "patchbay_kernel"
+    package = programs / "site" / "patchbay_kernel_of_a_test"
     package.mkdir(parents=True)
     built.rename(package / "kernel")
     monkeypatch.syspath_prepend(programs / "site")
@@ -289,7 +353,7 @@ def test_a_machine_without_a_source_says_why(cache, programs, monkeypatch):
     (programs / "programs" / "apt-get").chmod(0o755)
     monkeypatch.setattr("patchbay.guest.source.is_debian", lambda: True)
 
-    with pytest.raises(HostNotCapable, match="supplies no kernel source.*no network") as caught:
+    with pytest.raises(HostNotCapable, match=r"supplies no kernel source.*no network") as caught:
         build(lambda _: None)
 
     assert "LINUX_SOURCE=" in caught.value.remedy
@@ -327,7 +391,8 @@ def test_what_is_no_source_is_refused(cache, programs, tmp_path):
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
 def test_the_first_process_compiles_without_a_warning(tmp_path):
-    (tmp_path / "init.c").write_text(recipe().init)
+    for name, text in recipe().init.items():
+        (tmp_path / name).write_text(text)
 
     done = subprocess.run(
         ["gcc", "-fsyntax-only", "-Wall", "-Wextra", "-O2", "-Werror", "init.c"],

@@ -8,6 +8,8 @@
  * it is, four bytes with the length (little-endian), and so many bytes. The same letters are in
  * channel.py. Of what the host sends, signals excepted, only WINDOW bytes are ever on their way: the
  * line goes deaf for good when its buffer of 4,096 bytes is full.
+ *
+ * In virtual time it also sees to it that a command that can never go on is told of, not waited for.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -30,13 +32,17 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { INPUT = 'I', END_OF_INPUT = 'E', SIGNAL = 'S', SIZE = 'W' };
-enum { OUTPUT = 'O', ERRORS = 'X', TAKEN = 'C', FAILED = 'F', DONE = 'D' };
+enum { INPUT = 'I', END_OF_INPUT = 'E', SIGNAL = 'S', SIZE = 'W', SPINS = 'P' };
+enum { OUTPUT = 'O', ERRORS = 'X', TAKEN = 'C', FAILED = 'F', DONE = 'D', STUCK = 'L' };
 
 #define HEADER 5
 #define WINDOW 2048
+#define LOOK_EVERY (6 * 3600 * 1000) /* virtual milliseconds between two looks at the processes */
+#define QUIET_LOOKS 4 /* so many without anybody doing anything: longer than TCP waits for a peer */
+#define LAST_WORDS 5000 /* virtual milliseconds for processes to say where they are */
 #define HOST "/host"
 #define STAGE "/stage"
 #define ROOT STAGE "/root"
@@ -135,6 +141,8 @@ static void drop(struct bytes *from, size_t length)
 	from->length -= length;
 	memmove(from->data, from->data + length, from->length);
 }
+
+#include "processes.h"
 
 static void open_line(void)
 {
@@ -388,6 +396,8 @@ static void feed(struct stream *stream, int is_terminal)
 	}
 }
 
+static int spins; /* the thread that the host says to compute without ever waiting */
+
 /* Do what the host's next frame says. */
 static void obey(pid_t command, int terminal)
 {
@@ -401,6 +411,10 @@ static void obey(pid_t command, int terminal)
 		break;
 	case END_OF_INPUT:
 		input_ended = 1;
+		break;
+	case SPINS:
+		memcpy(&spins, frame.data, sizeof(spins));
+		take(frame.length);
 		break;
 	case SIGNAL:
 		kill(-command, frame.data[0]);
@@ -434,10 +448,46 @@ static void end_everybody(void)
 		;
 }
 
+/* Whether a day has gone by in which no process ran, none has a timer, and none waits for the host. */
+static int is_stuck(const char *live_input)
+{
+	static unsigned long long before;
+	static int quiet;
+	unsigned long long now = activity();
+
+	quiet = now == before && !has_timer() ? quiet + 1 : 0;
+	before = now;
+	return quiet >= QUIET_LOOKS && (!live_input || !is_read(live_input));
+}
+
+/* Tell the host what every process does, and have them say where they are, as Python does. */
+static void condemn(void)
+{
+	struct bytes report = { 0 };
+	char first[20];
+
+	append(&report, first, snprintf(first, sizeof(first), "%d\n", spins));
+	each_thread(describe, &report);
+	send_frame(STUCK, report.data, report.length < 65536 ? report.length : 65536);
+	free(report.data);
+	if (!spins || kill(spins, SIGABRT) < 0)
+		kill(-1, SIGABRT);
+}
+
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 static int run(const struct request *request, int given)
 {
 	struct stream terminal = { -1, -1 }, stream[3];
 	int theirs[3], status = 0, ended = 0;
+	time_t last_words = 0;
+	char source[300];
 	sigset_t child;
 	pid_t command;
 
@@ -464,6 +514,7 @@ static int run(const struct request *request, int given)
 		fail("fork");
 	if (command == 0)
 		become_command(request, theirs, terminal.theirs);
+	read_name_of_file("/proc/self", theirs[0], source, sizeof(source));
 	for (int i = 0; i < 3; i++)
 		if (theirs[i] != terminal.theirs)
 			close(theirs[i]);
@@ -474,6 +525,7 @@ static int run(const struct request *request, int given)
 
 	int out = stream[1].ours, errors = stream[2].ours, screen = terminal.ours;
 	while (!ended || out >= 0 || errors >= 0 || screen >= 0) {
+		int may_come = stream[0].ours >= 0 && !input_ended;
 		int hungry = stream[0].ours >= 0 && (input.length || input_ended) && !ended;
 		struct pollfd polled[] = {
 			{ .fd = line, .events = POLLIN },
@@ -486,8 +538,18 @@ static int run(const struct request *request, int given)
 
 		if (stream[0].ours == screen && !input.length)
 			polled[5].fd = -1;
-		if (poll(polled, 6, -1) < 0)
+		int timeout = last_words ? LAST_WORDS : request->virtual_time ? LOOK_EVERY : -1;
+		int count = poll(polled, 6, timeout);
+
+		if (count < 0)
 			continue;
+		if (last_words && seconds() >= last_words) {
+			end_everybody();
+			ended = 1;
+		} else if (!last_words && (spins || (count == 0 && is_stuck(may_come ? source : NULL)))) {
+			condemn();
+			last_words = seconds() + LAST_WORDS / 1000;
+		}
 		if (polled[0].revents)
 			obey(command, terminal.ours);
 		if (polled[2].revents && !pass_on(OUTPUT, out))
@@ -505,7 +567,8 @@ static int run(const struct request *request, int given)
 				;
 			if (reap(command, &status) && !ended) {
 				ended = 1;
-				end_everybody(); /* so that the streams end too */
+				if (!last_words)
+					end_everybody(); /* so that the streams end too */
 			}
 		}
 	}
@@ -528,7 +591,11 @@ int main(void)
 	show_files(&request);
 	raise_loopback();
 	sethostname(request.hostname, strlen(request.hostname));
-	if (request.virtual_time)
+	if (request.virtual_time) {
 		sleep(1); /* some programs take a clock at zero for one that is not set */
+		/* Whoever computes for ever cannot keep this process from hearing the host. */
+		sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK,
+				   &(struct sched_param){ .sched_priority = 1 });
+	}
 	finish(run(&request, given));
 }

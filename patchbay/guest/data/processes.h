@@ -1,0 +1,162 @@
+/*
+ * What the processes of the guest are doing, read from /proc: whether any of them can still go on by
+ * itself, and what each of them waits for.
+ */
+#include <ctype.h>
+#include <dirent.h>
+
+/* Timers that wake a process; what only the kernel keeps going for itself is not among them. */
+static const char *const wakers[] = { "hrtimer_wakeup", "it_real_fn", "posix_timer_fn",
+				      "timerfd_tmrproc", "alarm_timer", NULL };
+
+static size_t read_file(const char *path, char *text, size_t size)
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t count;
+
+	while (file >= 0 && length < size - 1 &&
+	       (count = read(file, text + length, size - 1 - length)) > 0)
+		length += count;
+	if (file >= 0)
+		close(file);
+	text[length] = 0;
+	return length;
+}
+
+static int has_timer(void)
+{
+	char *line = NULL;
+	size_t size = 0;
+	int found = 0;
+	FILE *timers = fopen("/proc/timer_list", "re");
+
+	while (timers && !found && getline(&line, &size, timers) > 0)
+		for (int i = 0; wakers[i] && !found; i++)
+			found = strstr(line, wakers[i]) != NULL;
+	if (timers)
+		fclose(timers);
+	free(line);
+	return found;
+}
+
+struct thread {
+	int process, thread;
+};
+
+/* Call something for every thread of every process but this one and the kernel's own. */
+static void each_thread(void (*visit)(struct thread, void *), void *data)
+{
+	DIR *all = opendir("/proc"), *tasks;
+	struct dirent *entry;
+	char path[300], text[64];
+
+	while (all && (entry = readdir(all))) {
+		struct thread thread = { .process = atoi(entry->d_name) };
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
+		if (thread.process <= 1 || !read_file(path, text, sizeof(text)))
+			continue; /* a thread of the kernel's, or a zombie, has no arguments */
+		snprintf(path, sizeof(path), "/proc/%s/task", entry->d_name);
+		tasks = opendir(path);
+		while (tasks && (entry = readdir(tasks)))
+			if ((thread.thread = atoi(entry->d_name)) > 0)
+				visit(thread, data);
+		if (tasks)
+			closedir(tasks);
+	}
+	if (all)
+		closedir(all);
+}
+
+static void read_of(struct thread thread, const char *name, char *text, size_t size)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", thread.process, thread.thread, name);
+	read_file(path, text, size);
+	text[strcspn(text, "\n")] = 0;
+}
+
+static void count_switches(struct thread thread, void *data)
+{
+	unsigned long long *sum = data;
+	char path[100], text[8192], *found;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/status", thread.process, thread.thread);
+	read_file(path, text, sizeof(text));
+	*sum = *sum * 31 + thread.thread;
+	for (found = text; (found = strstr(found, "ctxt_switches:")); found += 14)
+		*sum = *sum * 31 + strtoull(found + 14, NULL, 10);
+}
+
+/* A number that stays the same while no process runs. */
+static unsigned long long activity(void)
+{
+	unsigned long long sum = 0;
+
+	each_thread(count_switches, &sum);
+	return sum;
+}
+
+static void read_name_of_file(const char *process, long file, char *name, size_t size)
+{
+	char path[100];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "%s/fd/%ld", process, file);
+	length = readlink(path, name, size - 1);
+	name[length > 0 ? length : 0] = 0;
+}
+
+/* Forget the name of the input if a thread that has it reads or polls something. */
+static void find_reader(struct thread thread, void *data)
+{
+	static const int reads[] = { 0, 7, 17, 19, 23, 232, 270, 271, 281, 441 };
+	char process[100], text[300], input[300];
+	const char **wanted = data;
+
+	read_of(thread, "syscall", text, sizeof(text));
+	if (!isdigit(*text))
+		return;
+	snprintf(process, sizeof(process), "/proc/%d", thread.process);
+	read_name_of_file(process, 0, input, sizeof(input));
+	for (size_t i = 0; *wanted && i < sizeof(reads) / sizeof(*reads); i++)
+		if (atoi(text) == reads[i] && !strcmp(input, *wanted))
+			*wanted = NULL;
+}
+
+/* Whether a process waits for what only the host can send. */
+static int is_read(const char *input)
+{
+	each_thread(find_reader, &input);
+	return input == NULL;
+}
+
+/* One line for each thread: numbers, state, system call, kernel function, file, name, arguments. */
+static void describe(struct thread thread, void *data)
+{
+	struct bytes *report = data;
+	char call[300], where[100], name[100], arguments[300], path[100], target[300];
+	char status[300], *state, line[1700];
+	long file = -1;
+	size_t length;
+
+	read_of(thread, "syscall", call, sizeof(call));
+	read_of(thread, "wchan", where, sizeof(where));
+	read_of(thread, "comm", name, sizeof(name));
+	read_of(thread, "stat", status, sizeof(status));
+	state = strrchr(status, ')');
+	sscanf(call, "%*s %li", &file);
+	snprintf(path, sizeof(path), "/proc/%d", thread.process);
+	read_name_of_file(path, file, target, sizeof(target));
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", thread.process);
+	length = read_file(path, arguments, sizeof(arguments));
+	for (size_t i = 0; i < length; i++)
+		if ((unsigned char)arguments[i] < ' ')
+			arguments[i] = ' ';
+	length = snprintf(line, sizeof(line), "%d\t%d\t%c\t%s\t%s\t%s\t%s\t%s\n", thread.process,
+			  thread.thread, state ? state[2] : '?', call, where, target, name,
+			  arguments);
+	append(report, line, length < sizeof(line) ? length : sizeof(line) - 1);
+}
