@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import random
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -13,8 +13,17 @@ from typing import TypeVar, get_args
 
 from patchbay.cli.command import Command
 from patchbay.errors import PatchbayError
-from patchbay.guest import Guest, TimeKind, run, usual_directories
-from patchbay.guest.options import PATIENCE, VIRTUAL_START, parse_cpus, parse_memory, parse_start
+from patchbay.guest.options import (
+    PATIENCE,
+    VIRTUAL_START,
+    Guest,
+    TimeKind,
+    parse_cpus,
+    parse_memory,
+    parse_start,
+)
+from patchbay.guest.running import run
+from patchbay.guest.usual import usual_directories
 
 _FAILED = 125
 """The exit status when it is the guest that failed, and not the command; as of docker and env."""
@@ -104,7 +113,7 @@ def _run(arguments: Namespace) -> int:
     seed: int | None = arguments.seed
     start: datetime = arguments.start
     if seed is None and arguments.time != "real":
-        seed = random.SystemRandom().randrange(2**31)
+        seed = int.from_bytes(os.urandom(4), "little") >> 1
     try:
         guest = Guest(
             time=arguments.time,

@@ -8,7 +8,9 @@ from argparse import ArgumentParser, Namespace
 
 from patchbay.cli.command import Command
 from patchbay.errors import PatchbayError
-from patchbay.guest import Kernel, best_kernel, build, check, kernels
+from patchbay.guest.build import build
+from patchbay.guest.cache import Kernel, best_kernel, kernels
+from patchbay.guest.check import check
 
 
 def _configure(parser: ArgumentParser) -> None:

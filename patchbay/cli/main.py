@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import importlib
+import sys
+from collections.abc import Iterable, Sequence
 
-from patchbay.cli import doctor, guest, kernel
+from patchbay.cli.command import Command
 from patchbay.version import __version__
 
-COMMANDS = (doctor.COMMAND, guest.COMMAND, kernel.COMMAND)
-"""Every command, in the order of `patchbay --help`; a new one is a module and an entry here."""
+COMMANDS = ("doctor", "guest", "kernel")
+"""Every command, in the order of `patchbay --help`: a module of this package with a `COMMAND`.
+
+Only the one that is asked for is loaded: a command starts as fast as it can by itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,18 +28,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: the arguments make no sense, or ask for help or the version.
     """
-    parsed = _parser().parse_args(arguments)
-    command = next(command for command in COMMANDS if command.name == parsed.command)
-    return command.run(parsed)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    asked = tuple(name for name in words[:1] if name in COMMANDS)
+    commands = {name: _load(name) for name in asked or COMMANDS}
+    parsed = _parser(commands.values()).parse_args(words)
+    return commands[parsed.command].run(parsed)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _load(name: str) -> Command:
+    command = importlib.import_module(f"patchbay.cli.{name}").COMMAND
+    assert isinstance(command, Command)
+    return command
+
+
+def _parser(commands: Iterable[Command]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="patchbay", description="Labs of real Linux network stacks, without root."
     )
     parser.add_argument("--version", action="version", version=f"patchbay {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    for command in commands:
         subparser = subparsers.add_parser(
             command.name, help=command.summary, description=command.summary
         )

@@ -15,7 +15,7 @@ from actors.errors import HostNotCapable
 from patchbay.doctor.attempts import attempt_all
 from patchbay.doctor.facts import SETTINGS, Facts, Outcome
 from patchbay.doctor.remedies import MODULES
-from patchbay.guest import check, is_guest
+from patchbay.guest.check import check, is_guest
 
 
 def main() -> None:

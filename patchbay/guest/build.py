@@ -55,7 +55,8 @@ def build(say: Callable[[str], None], source: str = "") -> Kernel:
     cache.mkdir(parents=True, exist_ok=True)
     with _alone(cache, say):
         for kernel in kernels():
-            if kernel.key == recipe().key and (not source or kernel.origin == origin_of(source)):
+            fits = not source or kernel.origin == origin_of(source)
+            if fits and (kernel.current or (kernel.key == recipe().key and not kernel.packaged)):
                 return _with_init(kernel, say)
         check_tools()
         return _build(cache / f".build-{recipe().key}", cache, source, say)
@@ -129,7 +130,7 @@ def _install(steps: Steps, directory: Path, cache: Path, version: str, origin: s
     objects = directory / "objects"
     steps.run("stripping", ["strip", "-o", staged / "linux", objects / "linux"])
     shutil.copyfile(objects / ".config", staged / "config")
-    shutil.copyfile(directory / "source" / "COPYING", staged / "COPYING")
+    (staged / "COPYING").write_text(_licence(directory / "source"))
     kernel = Kernel(
         version=version,
         origin=origin,
@@ -144,6 +145,12 @@ def _install(steps: Steps, directory: Path, cache: Path, version: str, origin: s
     shutil.rmtree(final, ignore_errors=True)
     staged.rename(final)
     return replace(kernel, directory=final)
+
+
+def _licence(source: Path) -> str:
+    """What a kernel may be passed on under: its COPYING, and the texts that this refers to."""
+    texts = ("COPYING", "LICENSES/preferred/GPL-2.0", "LICENSES/exceptions/Linux-syscall-note")
+    return "\n".join((source / name).read_text() for name in texts)
 
 
 def _with_init(kernel: Kernel, say: Callable[[str], None]) -> Kernel:

@@ -65,6 +65,11 @@ class Kernel:
         """Whether kernel and first process are the ones of this version of patchbay."""
         return self.key == recipe().key and self.init.exists()
 
+    @property
+    def packaged(self) -> bool:
+        """Whether a package has brought it, so that nothing may be added to it."""
+        return self.directory in _packaged()
+
     def write(self) -> None:
         """Write the description into the directory, from which `kernels` reads it."""
         fields = {name: value for name, value in asdict(self).items() if name != "directory"}

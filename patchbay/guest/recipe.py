@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,10 @@ class Recipe:
 @functools.cache
 def recipe() -> Recipe:
     """The recipe that this version of patchbay comes with."""
-    data = resources.files("patchbay.guest") / "data"
-    patches = (data / "patches").iterdir()
+    data = Path(__file__).parent / "data"
     return Recipe(
         fragment=(data / "lab.config").read_text(),
-        patches={each.name: each.read_text() for each in patches if each.name.endswith(".patch")},
+        patches={each.name: each.read_text() for each in (data / "patches").glob("*.patch")},
         init={name: (data / name).read_text() for name in ("init.c", "processes.h")},
     )
 

@@ -36,7 +36,8 @@ from patchbay.guest.channel import (
 )
 from patchbay.guest.errors import GuestFailed, GuestStuck
 from patchbay.guest.machine import Machine
-from patchbay.guest.waits import explain
+from patchbay.guest.symbols import function_at
+from patchbay.guest.waits import explain, parse
 
 PASSED_ON = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP),
@@ -47,7 +48,7 @@ PASSED_ON = (
 _PATIENCE = 3
 """So many interruptions end a guest whose command does not."""
 
-_ANSWERED_WITHIN = 5
+_ANSWERED_WITHIN = 20
 """Seconds for the guest to take an interruption, or to end once it is told to."""
 
 _LOOK_EVERY = 1.0
@@ -194,7 +195,8 @@ class Relay:
             if not self._listens:
                 self._begin()
         elif kind == STUCK:
-            self._stuck = GuestStuck(*explain(content))
+            report = parse(content)
+            self._stuck = GuestStuck(*explain(report, lambda at: function_at(at.path, at.offset)))
             self._expect_answer()
         elif kind == FAILED:
             reason = content.decode(errors="replace")

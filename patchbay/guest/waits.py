@@ -1,11 +1,13 @@
 """What every process of a guest waits for, in words: no input or output here.
 
 The guest's first process sends, when nothing can go on any more, the number of the thread that
-spins, or 0, and then a line for each thread. Its end is data/processes.h.
+spins, or 0; a line for each place of its stack, with `@` before it; and a line for each thread. Its
+end is data/processes.h.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _OF_A_FILE = {
@@ -91,20 +93,55 @@ class Thread:
         return _OTHERS.get(int(number), f"is in system call {number} ({self.where})")
 
 
-def parse(report: bytes) -> tuple[int, tuple[Thread, ...]]:
-    """The thread that spins, or 0, and all threads."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a program's code.
+
+    Attributes:
+        path: the program or library; empty for code that is in no file.
+        offset: how many bytes from the start of that file.
+    """
+
+    path: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the guest's first process says.
+
+    Attributes:
+        spinning: the number of the thread that never waits; 0: all wait for ever.
+        stack: where that thread is, and who called it.
+        threads: all threads of the guest's processes.
+    """
+
+    spinning: int
+    stack: tuple[Place, ...]
+    threads: tuple[Thread, ...]
+
+
+def parse(report: bytes) -> Report:
+    """Read what the guest's first process has sent."""
     first, *lines = report.decode(errors="replace").splitlines()
-    threads = []
+    stack, threads = [], []
     for line in lines:
-        process, thread, *rest = line.split("\t", 7)
-        if len(rest) == 6:  # the last line may be cut off
-            threads.append(Thread(int(process), int(thread), *rest))
-    return int(first), tuple(threads)
+        fields = line.split("\t", 7)
+        if line.startswith("@") and len(fields) == 2:
+            stack.append(Place(fields[1], int(fields[0][1:], 16)))
+        elif len(fields) == 8:  # the last line may be cut off
+            threads.append(Thread(int(fields[0]), int(fields[1]), *fields[2:]))
+    return Report(int(first), tuple(stack), tuple(threads))
 
 
-def explain(report: bytes) -> tuple[str, tuple[str, ...]]:
-    """What has happened, and a line for each thread that it concerns."""
-    spinning, threads = parse(report)
+def explain(report: Report, name_of: Callable[[Place], str]) -> tuple[str, tuple[str, ...]]:
+    """What has happened, and a line for each thread that it concerns.
+
+    Args:
+        report: what the guest said.
+        name_of: the function that a place is in, empty for one that nobody knows.
+    """
+    spinning, threads = report.spinning, report.threads
     if not spinning:
         return (
             "nothing is left to wait for: for a day of virtual time no process has run, and none "
@@ -113,11 +150,16 @@ def explain(report: bytes) -> tuple[str, tuple[str, ...]]:
         )
     named = [each for each in threads if each.thread == spinning]
     who = f"{_name(named[0])} ({spinning})" if named else f"thread {spinning}"
-    others = tuple(_line(each) for each in threads if each.thread != spinning)
+    others = [_line(each) for each in threads if each.thread != spinning]
     return (
         f"{who} computes and never waits, so that virtual time stands still for all others",
-        others,
+        (*(f"  in {_at(each, name_of(each))}" for each in report.stack), *others),
     )
+
+
+def _at(place: Place, function: str) -> str:
+    where = f"{place.path or 'code of no file'}+{place.offset:#x}"
+    return f"{function} ({where})" if function else where
 
 
 def _line(thread: Thread) -> str:

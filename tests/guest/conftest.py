@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from patchbay.guest import is_guest
+from patchbay.guest.check import is_guest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120

@@ -15,17 +15,20 @@ import pytest
 
 from actors.errors import HostNotCapable
 from patchbay.errors import ConfigError
-from patchbay.guest import BuildFailed, Guest, best_kernel, build, kernels
+from patchbay.guest.build import build
+from patchbay.guest.cache import best_kernel, kernels
 from patchbay.guest.channel import DONE, MOST_CONTENT, OUTPUT, Frames, frame
 from patchbay.guest.debian import best_version
+from patchbay.guest.errors import BuildFailed
 from patchbay.guest.initramfs import initramfs
 from patchbay.guest.machine import memory_directory, own_processor
-from patchbay.guest.options import parse_cpus, parse_memory, parse_start
+from patchbay.guest.options import Guest, parse_cpus, parse_memory, parse_start
 from patchbay.guest.recipe import features, recipe
 from patchbay.guest.request import Request
+from patchbay.guest.symbols import function_at
 from patchbay.guest.tools import NEEDED, install_command
 from patchbay.guest.usual import is_pytest
-from patchbay.guest.waits import explain
+from patchbay.guest.waits import Place, explain, parse
 
 
 def test_all_mistakes_of_a_guest_are_told_at_once(tmp_path):
@@ -102,7 +105,7 @@ WAITING = (
 
 
 def test_what_everyone_waits_for_is_said_in_words():
-    reason, lines = explain(f"0\n{WAITING}\n14\t14\tcut".encode())
+    reason, lines = explain(parse(f"0\n{WAITING}\n14\t14\tcut".encode()), str)
 
     assert "nothing is left to wait for" in reason
     assert lines == (
@@ -116,10 +119,30 @@ def test_what_everyone_waits_for_is_said_in_words():
 
 
 def test_who_never_waits_is_named_first():
-    reason, lines = explain(f"8\n{WAITING}".encode())
+    report = parse(f"8\n@1f\t./spin\n@20\t\n{WAITING}".encode())
+
+    reason, lines = explain(report, lambda place: "main" if place == Place("./spin", 31) else "")
 
     assert reason.startswith("./spin --fast (8) computes and never waits")
-    assert len(lines) == 5
+    assert lines[:3] == (
+        "  in main (./spin+0x1f)",
+        "  in code of no file+0x20",
+        "7  python3 a.py: reads pipe:[61]",
+    )
+    assert len(lines) == 7
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+def test_a_place_in_a_program_has_the_name_of_its_function(tmp_path):
+    (tmp_path / "a.c").write_text("int other(int a) { return a; } int main(void) { return 7; }")
+    subprocess.run(["gcc", "-O0", "-o", "a", "a.c"], cwd=tmp_path, check=True)
+    program = (tmp_path / "a").read_bytes()
+    seven = program.index(b"\xb8\x07\x00\x00\x00")  # mov $7, %eax
+
+    assert function_at(str(tmp_path / "a"), seven) == "main"
+    assert function_at(str(tmp_path / "a"), len(program)) == ""
+    assert function_at(str(tmp_path / "a.c"), 0) == ""
+    assert function_at(str(tmp_path / "none"), 0) == ""
 
 
 def test_a_start_without_a_zone_is_utc():
@@ -282,7 +305,9 @@ def source(tmp_path):
     merge.write_text('#!/bin/sh\nwhile read -r line; do echo "$line"; done < "$5" > "$3/.config"\n')
     merge.chmod(0o755)
     (directory / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 13\n")
-    (directory / "COPYING").write_text("GPL-2.0\n")
+    for name in ("COPYING", "LICENSES/preferred/GPL-2.0", "LICENSES/exceptions/Linux-syscall-note"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(f"text of {name}\n")
     return directory
 
 

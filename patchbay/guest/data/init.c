@@ -30,6 +30,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -40,9 +41,9 @@ enum { OUTPUT = 'O', ERRORS = 'X', TAKEN = 'C', FAILED = 'F', DONE = 'D', STUCK 
 
 #define HEADER 5
 #define WINDOW 2048
-#define LOOK_EVERY (6 * 3600 * 1000) /* virtual milliseconds between two looks at the processes */
+#define LOOK_EVERY (6 * 3600) /* virtual seconds between two looks at the processes */
 #define QUIET_LOOKS 4 /* so many without anybody doing anything: longer than TCP waits for a peer */
-#define LAST_WORDS 5000 /* virtual milliseconds for processes to say where they are */
+#define LAST_WORDS 5 /* virtual seconds for processes to say where they are */
 #define HOST "/host"
 #define STAGE "/stage"
 #define ROOT STAGE "/root"
@@ -298,6 +299,23 @@ static void show_files(const struct request *request)
 	chmod("/dev/ptmx", 0666);
 }
 
+/* Nothing else runs on this kernel, so that its limits need not be as tight as a host's. */
+static void raise_limits(void)
+{
+	struct rlimit processes = { RLIM_INFINITY, RLIM_INFINITY };
+	const char *const settings[] = { "/proc/sys/net/ipv4/neigh/default/gc_thresh3",
+					 "/proc/sys/net/ipv6/neigh/default/gc_thresh3" };
+
+	setrlimit(RLIMIT_NPROC, &processes);
+	for (int i = 0; i < 2; i++) {
+		int setting = open(settings[i], O_WRONLY | O_CLOEXEC);
+
+		if (setting < 0 || write(setting, "65536", 5) < 0)
+			fail("write %s", settings[i]);
+		close(setting);
+	}
+}
+
 static void raise_loopback(void)
 {
 	struct ifreq interface = { .ifr_name = "lo", .ifr_flags = IFF_UP };
@@ -467,6 +485,8 @@ static void condemn(void)
 	char first[20];
 
 	append(&report, first, snprintf(first, sizeof(first), "%d\n", spins));
+	if (spins)
+		describe_stack(spins, &report);
 	each_thread(describe, &report);
 	send_frame(STUCK, report.data, report.length < 65536 ? report.length : 65536);
 	free(report.data);
@@ -474,19 +494,21 @@ static void condemn(void)
 		kill(-1, SIGABRT);
 }
 
-static time_t seconds(void)
+/*
+ * Have a timer expire once. It is not poll's own timeout, for every poll would then look at the
+ * clock, which takes virtual time, as often as the host happens to answer.
+ */
+static void set_timer(int timer, time_t seconds)
 {
-	struct timespec now;
+	struct itimerspec once = { .it_value.tv_sec = seconds };
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	timerfd_settime(timer, 0, &once, NULL);
 }
 
 static int run(const struct request *request, int given)
 {
 	struct stream terminal = { -1, -1 }, stream[3];
-	int theirs[3], status = 0, ended = 0;
-	time_t last_words = 0;
+	int theirs[3], status = 0, ended = 0, condemned = 0;
 	char source[300];
 	sigset_t child;
 	pid_t command;
@@ -523,6 +545,10 @@ static int run(const struct request *request, int given)
 
 	take(WINDOW);
 
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (request->virtual_time)
+		set_timer(timer, LOOK_EVERY);
+
 	int out = stream[1].ours, errors = stream[2].ours, screen = terminal.ours;
 	while (!ended || out >= 0 || errors >= 0 || screen >= 0) {
 		int may_come = stream[0].ours >= 0 && !input_ended;
@@ -534,22 +560,13 @@ static int run(const struct request *request, int given)
 			{ .fd = errors, .events = POLLIN },
 			{ .fd = screen, .events = POLLIN },
 			{ .fd = hungry ? stream[0].ours : -1, .events = POLLOUT },
+			{ .fd = timer, .events = POLLIN },
 		};
 
 		if (stream[0].ours == screen && !input.length)
 			polled[5].fd = -1;
-		int timeout = last_words ? LAST_WORDS : request->virtual_time ? LOOK_EVERY : -1;
-		int count = poll(polled, 6, timeout);
-
-		if (count < 0)
+		if (poll(polled, 7, -1) < 0)
 			continue;
-		if (last_words && seconds() >= last_words) {
-			end_everybody();
-			ended = 1;
-		} else if (!last_words && (spins || (count == 0 && is_stuck(may_come ? source : NULL)))) {
-			condemn();
-			last_words = seconds() + LAST_WORDS / 1000;
-		}
 		if (polled[0].revents)
 			obey(command, terminal.ours);
 		if (polled[2].revents && !pass_on(OUTPUT, out))
@@ -567,9 +584,25 @@ static int run(const struct request *request, int given)
 				;
 			if (reap(command, &status) && !ended) {
 				ended = 1;
-				if (!last_words)
+				if (!condemned)
 					end_everybody(); /* so that the streams end too */
 			}
+		}
+
+		uint64_t expired = 0;
+
+		if (polled[6].revents)
+			read(timer, &expired, sizeof(expired));
+		if (condemned && expired) {
+			end_everybody();
+			ended = 1;
+		} else if (!condemned &&
+			   (spins || (expired && is_stuck(may_come ? source : NULL)))) {
+			condemned = 1;
+			condemn();
+			set_timer(timer, LAST_WORDS);
+		} else if (expired) {
+			set_timer(timer, LOOK_EVERY);
 		}
 	}
 	return status;
@@ -589,6 +622,7 @@ int main(void)
 	if (request.input && (given = open(request.input, O_RDONLY | O_CLOEXEC)) < 0)
 		fail("open %s", request.input);
 	show_files(&request);
+	raise_limits();
 	raise_loopback();
 	sethostname(request.hostname, strlen(request.hostname));
 	if (request.virtual_time) {

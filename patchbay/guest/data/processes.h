@@ -4,6 +4,8 @@
  */
 #include <ctype.h>
 #include <dirent.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
 
 /* Timers that wake a process; what only the kernel keeps going for itself is not among them. */
 static const char *const wakers[] = { "hrtimer_wakeup", "it_real_fn", "posix_timer_fn",
@@ -159,4 +161,57 @@ static void describe(struct thread thread, void *data)
 			  thread.thread, state ? state[2] : '?', call, where, target, name,
 			  arguments);
 	append(report, line, length < sizeof(line) ? length : sizeof(line) - 1);
+}
+
+#define DEEPEST 30 /* frames of a stack */
+
+/* One line for a place in a process's code: the file, and where in it. */
+static void describe_place(int process, unsigned long place, struct bytes *report)
+{
+	unsigned long start, end, offset;
+	char path[100], line[1000], name[800];
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", process);
+	maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		int found = sscanf(line, "%lx-%lx %*s %lx %*s %*s %799[^\n]", &start, &end, &offset, name);
+
+		if (found >= 3 && place >= start && place < end) {
+			int length = snprintf(line, sizeof(line), "@%lx\t%s\n", place - start + offset,
+					      found == 4 ? name : "");
+			append(report, line, length);
+			break;
+		}
+	}
+	if (maps)
+		fclose(maps);
+}
+
+/* Where a thread is, and who called it as far as frame pointers tell; it is stopped for it. */
+static void describe_stack(int thread, struct bytes *report)
+{
+	struct user_regs_struct registers;
+	unsigned long frame[2], before = 0;
+	char path[100];
+	int memory, status;
+
+	if (ptrace(PTRACE_SEIZE, thread, 0, 0) < 0)
+		return;
+	ptrace(PTRACE_INTERRUPT, thread, 0, 0);
+	waitpid(thread, &status, __WALL);
+	if (WIFSTOPPED(status) && ptrace(PTRACE_GETREGS, thread, 0, &registers) == 0) {
+		snprintf(path, sizeof(path), "/proc/%d/mem", thread);
+		memory = open(path, O_RDONLY | O_CLOEXEC);
+		describe_place(thread, registers.rip, report);
+		frame[0] = registers.rbp;
+		for (int depth = 1; depth < DEEPEST && frame[0] > before; depth++) {
+			before = frame[0];
+			if (pread(memory, frame, sizeof(frame), before) != sizeof(frame))
+				break;
+			describe_place(thread, frame[1] - 1, report);
+		}
+		close(memory);
+	}
+	ptrace(PTRACE_DETACH, thread, 0, 0);
 }
