@@ -15,7 +15,7 @@ import pytest
 
 from actors.errors import PatchbayError
 from patchbay import clock
-from patchbay.guest import best_kernel
+from patchbay.guest.cache import best_kernel
 
 
 def is_wanted(config: pytest.Config, kind: clock.TimeKind) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from patchbay import HostNotCapable, clock
-from patchbay.guest import best_kernel
+from patchbay.guest.cache import best_kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"

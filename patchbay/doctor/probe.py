@@ -12,10 +12,11 @@ import resource
 from pathlib import Path
 
 from actors.errors import HostNotCapable
+from patchbay.clock import in_guest
 from patchbay.doctor.attempts import attempt_all
 from patchbay.doctor.facts import SETTINGS, Facts, Outcome
 from patchbay.doctor.remedies import MODULES
-from patchbay.guest.check import check, is_guest
+from patchbay.guest.check import check
 
 
 def main() -> None:
@@ -93,7 +94,7 @@ def _most_processes() -> int:
 def _guest() -> tuple[Outcome, str]:
     """Whether a kernel of our own runs here, and what would mend it; in a guest, it does."""
     try:
-        if not is_guest():
+        if not in_guest():
             check()
     except HostNotCapable as error:
         return Outcome("refused", 0, f"start a guest: {error.missing}"), error.remedy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 from actors.errors import HostNotCapable
 from patchbay.guest.cache import Kernel, best_kernel
@@ -15,14 +14,6 @@ from patchbay.guest.options import LEAST_MEMORY, Guest
 from patchbay.guest.request import Request
 
 _AT_ONCE = 1 << 16
-
-
-def is_guest() -> bool:
-    """Whether this process runs in a guest already; a guest has none of its own."""
-    try:
-        return "User Mode Linux" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
 
 
 def check(kernel: Kernel | None = None) -> float:

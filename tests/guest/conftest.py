@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from patchbay.guest.check import is_guest
+from patchbay.clock import in_guest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120
@@ -44,7 +44,7 @@ class Guests:
 
 def pytest_collection_modifyitems(items):
     needed = pytest.mark.patchbay_needs("guest")
-    if is_guest():
+    if in_guest():
         needed = pytest.mark.skip("this is a guest already, and a guest has none of its own")
     for item in items:
         if "guest" in getattr(item, "fixturenames", ()):

@@ -12,7 +12,7 @@ import pytest
 
 from actors.errors import HostNotCapable
 from patchbay import clock
-from patchbay.guest import best_kernel
+from patchbay.guest.cache import best_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240
