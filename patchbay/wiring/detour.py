@@ -33,7 +33,7 @@ PARKING = "parking"
 
 _PARKING_MAC = "02:70:61:72:6b:00"
 _MTU = 1500
-_SEGMENTS = 65_535
+SEGMENTS = 65_535
 """Packets that may travel as one, as the kernel has it (GSO_MAX_SEGS)."""
 
 
@@ -82,6 +82,7 @@ class Detour:
             inside: be in a namespace for a while.
         """
         self.cable = cable
+        self.mark = ""
         self._near = near
         self._far = far
         self._inside = inside
@@ -151,7 +152,7 @@ class Detour:
         finish(now)
         ask(messages.delete_link(self._lan_end))
         ask(messages.new_forwarding(port, cable.mac, learned=True))
-        self._split(_SEGMENTS)
+        self._split(SEGMENTS)
 
     def abandon(self) -> None:
         """Lead packets straight at once, as far as the ends are still there.
@@ -167,7 +168,7 @@ class Detour:
         with _gone():
             self._far.route.ask(messages.delete_link(self._lan_end))
         with _gone():
-            self._split(_SEGMENTS)
+            self._split(SEGMENTS)
 
     def clear(self) -> None:
         """Remove the bridge that is switched off; to be done when no detour needs it."""

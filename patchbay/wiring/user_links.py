@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from patchbay.topology.steps import Cable
 from patchbay.values import LinkCondition
 from patchbay.wiring import messages
 from patchbay.wiring.detour import Detour, Sockets
+from patchbay.wiring.interception import Interception
 from patchbay.wiring.namespace import Namespace
 from patchbay.wiring.readers import link
 
@@ -36,7 +36,7 @@ class _Wire:
     cable: Cable
     up: LinkSpec | None = None
     down: LinkSpec | None = None
-    detour: Detour | None = None
+    detour: Detour | Interception | None = None
     look: float = 0.0
     """When to look whether it is quiet, if it is clean."""
     wait: float = _QUIET
@@ -147,12 +147,6 @@ class UserLinks:
         if wire is None:
             self._share(node, interface, spec)
             return
-        if wire.cable.bridge is None:
-            raise OSError(
-                errno.EOPNOTSUPP,
-                "what packets meet between regions is the kernel's to make as yet, and it lacks "
-                "what that takes; `patchbay guest -- COMMAND` runs it in a kernel that has it",
-            )
         before = wire.up, wire.down
         if place in self._near_ends:
             wire.down = spec
@@ -216,7 +210,8 @@ class UserLinks:
         near, far = self._namespace(wire.cable.node), self._namespace(wire.cable.peer_node)
         assert near is not None, "the node of a cable has a namespace"
         assert far is not None, "the LAN of a cable has a namespace"
-        detour = Detour(wire.cable, near, far, self._inside)
+        kind = Interception if wire.cable.bridge is None else Detour
+        detour = kind(wire.cable, near, far, self._inside)
         up, down = wire.specs()
 
         process = self._process()
@@ -230,6 +225,7 @@ class UserLinks:
                 up=up,
                 down=down,
                 since=sockets.since,
+                mark=detour.mark.replace(":", ""),
             )
 
         detour.lay(start)
@@ -244,7 +240,7 @@ class UserLinks:
             detour.abandon()
             self._clear(detour)
 
-    def _clear(self, detour: Detour) -> None:
+    def _clear(self, detour: Detour | Interception) -> None:
         """Take away what all detours of a LAN share, after the last of them."""
         lan = detour.cable.peer_node
         if not any(each.detour and each.cable.peer_node == lan for each in self._wires.values()):

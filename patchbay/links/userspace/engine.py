@@ -130,7 +130,15 @@ class Engine:
                 self._control.send({"value": value})
 
     def on_add(
-        self, near: int, far: int, link: str, lan: str, up: Plain, down: Plain, since: int
+        self,
+        near: int,
+        far: int,
+        link: str,
+        lan: str,
+        up: Plain,
+        down: Plain,
+        since: int,
+        mark: str,
     ) -> Plain:
         """Take over a link.
 
@@ -143,6 +151,8 @@ class Engine:
             down: what packets to the node meet.
             since: until when others have passed on what came from the node, and what is for
                 everybody, in nanoseconds of CLOCK_REALTIME.
+            mark: the source address that frames get, in hexadecimal digits, where what goes from
+                the one end to the other is taken at the other; empty where it is not.
         """
         wire = self._wires[link] = Wire(
             from_plain(LinkSpec, up),
@@ -150,10 +160,11 @@ class Engine:
             Port(near, self._messages),
             Port(far, self._messages),
             self._slab,
+            bytes.fromhex(mark),
         )
         wire.down.shared = self._shared.get(lan)
         for direction in wire.directions:
-            direction.begin(time.monotonic_ns(), since, groups=direction is wire.down)
+            direction.begin(time.monotonic_ns(), since, groups=direction is wire.down and not mark)
             self._listen(direction)
             self._look_after(direction)
         return None

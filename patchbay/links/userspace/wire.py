@@ -80,6 +80,8 @@ class Direction:
 
     Attributes:
         shared: what packets of the LAN's router meet before; None for nothing.
+        mark: the source address that frames get, for the process to know them again; empty for
+            none.
         closed: whether the link was given up.
         pipeline: what packets meet.
         deadline: when it has to be looked after next; None if nothing is on its way.
@@ -91,6 +93,7 @@ class Direction:
         self.pipeline = Pipeline(spec, slab)
         self.deadline: int | None = None
         self.shared: Shared | None = None
+        self.mark = b""
         self.closed = False
         self.lateness = Lateness()
         self.touched = 0
@@ -116,6 +119,8 @@ class Direction:
         self._offer(now, self.source.skip(moment, self._slab, groups=groups))
 
     def _offer(self, now: int, frames: list[Frame]) -> None:
+        if self.mark:
+            frames = self._marked(frames)
         if not frames:
             return
         self.touched = now
@@ -123,9 +128,21 @@ class Direction:
             frames = self.shared.take(now, frames, self)
         self.pipeline.offer_all(now, frames)
 
+    def _marked(self, frames: list[Frame]) -> list[Frame]:
+        """Mark frames; those that have the mark were sent by us, and are done with."""
+        fresh = []
+        for frame in frames:
+            if frame.buffer[_SOURCE] == self.mark:
+                self._slab.release(frame)
+            else:
+                frame.buffer[_SOURCE] = self.mark
+                fresh.append(frame)
+        return fresh
+
     def finish(self, now: int, moment: int) -> None:
         """Pass on at once what has arrived until a moment, in nanoseconds of CLOCK_REALTIME."""
-        self.pipeline.offer_all(now, self.source.until(moment, self._slab))
+        frames = self.source.until(moment, self._slab)
+        self.pipeline.offer_all(now, self._marked(frames) if self.mark else frames)
         self.flush(now)
 
     def let_go(self, now: int) -> None:
@@ -171,10 +188,22 @@ class Wire:
         ports: the node's end, and the end of the LAN.
     """
 
-    def __init__(self, up: LinkSpec, down: LinkSpec, near: Port, far: Port, slab: Slab) -> None:
+    def __init__(
+        self,
+        up: LinkSpec,
+        down: LinkSpec,
+        near: Port,
+        far: Port,
+        slab: Slab,
+        mark: bytes = b"",
+    ) -> None:
         self.ports = (near, far)
+        if mark:
+            near, far = far, near  # what goes to an end is taken there, and sent from the other
         self.up = Direction(up, near, far, slab)
         self.down = Direction(down, far, near, slab)
+        for direction in self.directions:
+            direction.mark = mark
 
     @property
     def directions(self) -> tuple[Direction, Direction]:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from patchbay import Lab, LinkCondition, RefusedByKernel
+from patchbay import Lab, LinkCondition, RefusedByKernel, RegionLink
 
 PATIENCE = 10.0
 
@@ -131,6 +131,18 @@ def test_the_same_seed_loses_the_same_packets():
     assert 150 < len(found[0]) < 300
 
 
+def transferred(sender, receiver, data):
+    """What arrives of what is sent over a stream."""
+    receiver.settimeout(PATIENCE)
+    thread = threading.Thread(target=sender.sendall, args=(data,))
+    thread.start()
+    got = b""
+    while len(got) < len(data) and (piece := receiver.recv(1 << 16)):
+        got += piece
+    thread.join()
+    return got
+
+
 def test_a_stream_over_a_link_that_loses_and_doubles_and_corrupts_arrives_whole(lab):
     laptop, server = lab.device("laptop"), lab.device("server")
     condition = LinkCondition(
@@ -144,15 +156,8 @@ def test_a_stream_over_a_link_that_loses_and_doubles_and_corrupts_arrives_whole(
         with laptop.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
             client.connect((str(server.ip), 80))
             accepted, _ = listener.accept()
-            thread = threading.Thread(target=client.sendall, args=(data,))
-            thread.start()
-            got = b""
-            while len(got) < len(data):
-                got += accepted.recv(1 << 16)
-            thread.join()
+            assert transferred(client, accepted, data) == data
             accepted.close()
-
-    assert got == data
 
 
 def engine_process():
@@ -200,3 +205,50 @@ def test_a_lab_that_is_closed_under_traffic_says_nothing_of_a_death(tmp_path):
         laptop.submit(send_numbers, (str(home.ip), 9), 100_000)
     assert "link_engine_died" not in (tmp_path / "events.jsonl").read_text()
     assert engine_process() is None
+
+
+def filters():
+    """How many interfaces drop what no process has sent; runs on a node."""
+    from pyroute2.nftables.main import NFTables
+
+    with NFTables(nfgen_family=5) as nft:
+        return len(nft.get_tables())
+
+
+def test_links_between_regions():
+    with Lab("world", link_engine="user") as lab:
+        us, eu = lab.add_region("us"), lab.add_region("eu")
+        lab.link_regions(us, eu, RegionLink(latency_ms=20))
+        with lab.batch():
+            near = lab.add_device("near", lab.add_router("home", region=us))
+            far = lab.add_device("far", lab.add_router("dc", region=eu))
+        assert round_trips(near, far) >= 40
+        assert round_trips(near, far.ip6) >= 40
+        lab.update_region_link(us, eu, RegionLink(latency_ms=10), back=RegionLink(latency_ms=15))
+        assert 25 <= round_trips(near, far) < 40
+        data = os.urandom(300_000)
+        with far.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.bind((str(far.ip), 80))
+            listener.listen()
+            with near.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.connect((str(far.ip), 80))
+                accepted, _ = listener.accept()
+                assert transferred(client, accepted, data) == data
+                assert transferred(accepted, client, data) == data
+                accepted.close()
+        lab.break_region_link(us, eu)
+        assert near.ping(far, timeout=0.1).received == 0
+        lab.restore_region_link(us, eu)
+        assert round_trips(near, far) >= 25
+        assert eu.call(filters) == 1
+        lab.update_region_link(us, eu, RegionLink())
+        assert round_trips(near, far) < 25
+        deadline = time.monotonic() + PATIENCE
+        while eu.call(filters) + us.call(filters):
+            assert time.monotonic() < deadline, "the link does not become a plain one"
+            time.sleep(0.05)
+        assert round_trips(near, far) < 25
+        lab.update_region_link(us, eu, RegionLink(loss_pct=100))
+        assert near.ping(far, timeout=0.1).received == 0
+        lab.unlink_regions(us, eu)
+        lab.remove(lab.device("far"))
