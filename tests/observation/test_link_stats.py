@@ -90,6 +90,7 @@ def test_a_full_queue_is_told_with_its_direction(nothing_left_behind):
     with Lab("stats") as lab:
         router = lab.add_router("r")
         a, b = lab.add_device("a", router), lab.add_device("b", router)
+        assert a.ping(b)  # they know each other's addresses from now on
         assert a.iface("eth0").stats().up is None
         a.iface("eth0").set_condition(LinkCondition(rate_kbit=500, queue_pkts=20), "up")
         a.call(send, str(b.ip), 9, 200)
@@ -109,6 +110,7 @@ def test_the_user_space_engine_tells_what_it_lost(nothing_left_behind):
     with Lab("stats", seed=7, link_engine="user") as lab:
         router = lab.add_router("r")
         a, b = lab.add_device("a", router), lab.add_device("b", router)
+        assert a.ping(b)  # they know each other's addresses from now on
         a.iface("eth0").set_condition(condition, "up")
         a.call(send, str(b.ip), 9, 200)
         wait_until(lambda: passed(a.iface("eth0").stats().up) >= 200)
@@ -124,6 +126,7 @@ def test_what_arrives_is_counted_at_the_other_end(nothing_left_behind):
     with Lab("stats") as lab:
         router = lab.add_router("r")
         a, b = lab.add_device("a", router), lab.add_device("b", router)
+        assert a.ping(b)  # they know each other's addresses from now on
         b.iface("eth0").set_condition(LinkCondition(rate_kbit=500, queue_pkts=20), "down")
         a.call(send, str(b.ip), 9, 200)
         stats = b.iface("eth0").stats()
