@@ -203,7 +203,17 @@ def _director_whose_nodes_die():
         processes = Processes()
         processes.hidden = SimpleNamespace(path=lambda name: f"{directory}/{name}")
         options = {"name": "t", "ipv6_provisioning": "static", "ipv6_dad": False, "outdir": None}
-        director = LabDirector(processes, {**options, "seed": 1})
+        director = LabDirector(
+            processes,
+            {
+                **options,
+                "seed": 1,
+                "link_engine": "auto",
+                "tls_keys": False,
+                "max_lag_ms": 5.0,
+                "metrics_every": None,
+            },
+        )
         stack.callback(director._kernel.close_all)
         add(("router", router_request("dc")), ("device", device_request("a", "dc")))
         before, topology = state(), director.handle("topology", {})
