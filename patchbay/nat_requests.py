@@ -66,7 +66,10 @@ class NatRequests(ABC):
 
     def on_rebind_nat(self, node: str, address: bool) -> Plain:
         """Have a router forget its mappings and use other ports, and another address if asked."""
-        if address and find_router(self._topology, node).nat is not Nat.NONE:
-            self._change(edit.renew_ip(self._topology, node, UPLINK))
+        after = edit.renew_ip(self._topology, node, UPLINK) if address else self._topology
         self._rebindings.rebind(self._topology, node)
+        if address:
+            self._change(after)
+        uplink = find_router(after, node).uplink.address
+        self._log.add("nat_rebound", node=node, address=str(uplink.ip) if uplink else None)
         return None

@@ -28,8 +28,6 @@ class Rebindings:
         router = find_router(topology, name)
         tables = node_plan(topology, name).tables
         self._kernel.rebind(name, tables, config_of(router).port_count)
-        address = router.uplink.address
-        self._log.add("nat_rebound", node=name, address=str(address.ip) if address else None)
 
     def follow(self, topology: Topology) -> None:
         """Take over what the routers of a topology are set to; what stays so stays due."""

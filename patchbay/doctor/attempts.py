@@ -16,11 +16,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NoReturn
 
 from actors import linux
 from patchbay.doctor.facts import Outcome
+from patchbay.rules import encode, nat
+from patchbay.values import NatConfig
 from patchbay.wiring import netlink
 from patchbay.wiring.connection import NETLINK_NETFILTER, NETLINK_ROUTE, Connection
 
@@ -119,6 +122,9 @@ class _Attempts:
                 bound.bind(("::1", 0))
         with self._attempt("nftables", "add a table with a NAT chain"):
             Connection(NETLINK_NETFILTER).transact(_nat_table())
+        if "nftables" in self._works:
+            with self._attempt("nftables", "add the rules of a NAT (ct count, numgen, sets)"):
+                Connection(NETLINK_NETFILTER).transact(_nat_rules())
         with self._attempt("conntrack", "list the connections"):
             family = netlink.NFGENMSG.pack(socket.AF_INET, 0, 0)
             every = netlink.Message(_CONNTRACK_GET, 0, family, "list the connections")
@@ -177,6 +183,13 @@ def _tbf_options() -> bytes:
         netlink.attribute(_TCA_TBF_PARMS, parameters),
         netlink.u32(_TCA_TBF_BURST, 65536),
     )
+
+
+def _nat_rules() -> list[netlink.Message]:
+    """All that the rules of a NAT can ask for, and the rejections of a firewall."""
+    config = NatConfig(addresses=["198.18.0.11"], block_size=64, quota=1, hold_down=1)
+    tables = nat.tables(config, wan="wan", address=IPv4Address("198.18.0.10"))
+    return encode.replacement((), tables)
 
 
 def _nat_table() -> list[netlink.Message]:

@@ -9,7 +9,7 @@ from punching import punches
 from requirements import KINDS, REQUIREMENTS
 from walls import RECOMMENDATIONS, WALLS
 
-from patchbay import NatConfig, NatFiltering, NatMapping
+from patchbay import Nat, NatConfig, NatFiltering, NatMapping
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "conformance.md"
 
@@ -17,13 +17,22 @@ HEAD = """# Conformance
 
 What the RFCs ask of a NAT, and which kinds of NAT do it. Every cell is measured, with real sockets on both sides of a router, whenever the tests run; a kind that must not do a thing is seen not to do it. The page is written from the tests by `python tests/conformance/document.py`.
 
-`restricted` is `NatConfig(filtering="address_dependent", ports=(20000, 29999))`.
+`restricted` is `NatConfig(filtering="address_dependent", ports=(20000, 29999))` with timeouts that are too short: 60 s for a TCP connection that is being opened, 10 s for one that is being closed, 30 s for an ICMP query.
 
 """
 TAIL = """
 `home` and `cgnat` do all that the RFCs say a NAT must. Where another kind does not, it is because routers of that kind do not: `home_legacy` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these.
 
-Not measured yet: pooling of several outside addresses (RFC 4787 REQ-2), overlapping address ranges (REQ-7), fragments out of order (REQ-14), refusing SYNs late (RFC 5382 REQ-4), crafted ICMP errors (RFC 5508 REQ-3 to 7), and the requirements of RFC 6888 on quotas and blocks of ports, which are not there yet. A NAT here answers no unsolicited SYN at all, which RFC 5382 allows.
+What a `NatConfig` can say beyond its kind is tested setting by setting, each beside a setting that does not do it: pooling (RFC 4787 REQ-2, RFC 6888 REQ-2), port parity (REQ-4), outbound and inbound refresh (REQ-6), exempt destinations (RFC 6888 REQ-6), hold-down of ports (RFC 6888 REQ-8), quotas, blocks.
+
+A kernel's rules cannot do these:
+
+| requirement | | why |
+|---|---|---|
+| RFC 5382 REQ-4 | SHOULD answer an unsolicited SYN after six seconds | a packet is dropped or answered at once; so it is never answered, which REQ-4a allows |
+| RFC 5508 REQ-3a | drop errors with a wrong checksum in the inner IP header | connection tracking does not check it |
+| RFC 5508 REQ-8, RFC 6888 REQ-11 | SHOULD answer with ICMP when no port is left | a port is sought where packets can be dropped only; a host that has its share is told |
+| RFC 4787 REQ-7 | handle the same subnet on both sides | a lab refuses to be built so, and says which subnets overlap |
 """
 
 
@@ -41,6 +50,10 @@ What RFC 6092 recommends of routers for homes, and which kinds of firewall do it
 """
 FIREWALLS_TAIL = """
 `block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is never answered, where REC-34 wants an ICMP error six seconds later; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what private LANs of a lab have. Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
+"""
+PRESETS = """
+The same for the kinds that have a name:
+
 """
 SHORT = {
     "endpoint_independent": "EI",
@@ -67,6 +80,16 @@ def firewalls() -> str:
     for each in RECOMMENDATIONS:
         cells = " | ".join("yes" if kind in each.holds else "no" for kind in WALLS)
         lines.append(f"| {each.name} | {each.level} | {each.text} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def presets() -> str:
+    """The same table for kinds that have a name."""
+    kinds = [kind for kind in Nat if kind.config is not None]
+    lines = [f"| | {' | '.join(f'`{kind}`' for kind in kinds)} |", "|---|" + "---|" * len(kinds)]
+    for one in kinds:
+        cells = ("yes" if punches(one.config, other.config) else "no" for other in kinds)
+        lines.append(f"| `{one}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

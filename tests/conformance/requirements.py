@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from patchbay import Device, Lab, NatConfig, Router
+import packets
+
+from patchbay import Device, Lab, NatConfig, NatEntry, NatTimeouts, Router
 
 KINDS = {
     "home": "home",
@@ -18,12 +21,18 @@ KINDS = {
     "cgnat": "cgnat",
     "corporate": "corporate",
     "cloud_nat": "cloud_nat",
-    "restricted": NatConfig(filtering="address_dependent", ports=(20000, 29999)),
+    "restricted": NatConfig(
+        filtering="address_dependent",
+        ports=(20000, 29999),
+        timeouts=NatTimeouts(tcp_opening=60, tcp_closing=10, icmp=30),
+    ),
 }
-"""What is measured; `restricted` has address-dependent filtering and a range of ports."""
+"""What is measured; `restricted` has address-dependent filtering, a range of ports, and forgets soon."""
 EVERY = frozenset(KINDS)
 INDEPENDENT = frozenset({"home", "home_legacy", "full_cone", "cgnat", "restricted"})
 OPEN = frozenset({"full_cone", "cgnat"})
+PATIENT = EVERY - {"restricted"}
+CARRIER = frozenset({"cgnat"})
 LASTING = frozenset({"home", "cgnat", "restricted"})
 TURNING = OPEN | {"home"}
 
@@ -194,6 +203,146 @@ def fragments_pass(bench: Bench) -> bool:
         return arrives(data, inside)
 
 
+def fragments_pass_in_any_order(bench: Bench) -> bool:
+    """The last fragment comes first, out and in."""
+    data = bytes(range(256)) * 8
+    with bench.udp("laptop") as inside, bench.udp("one") as server:
+        seen = send(inside, server)
+        bench.lab.device("laptop").call(
+            packets.send_reversed, inside.getsockname(), server.getsockname(), data
+        )
+        out = arrives(data, server, 5)
+        bench.lab.device("one").call(packets.send_reversed, server.getsockname(), seen, data)
+        return out and arrives(data, inside, 5)
+
+
+def errors_of_anyone_pass(bench: Bench) -> bool:
+    """A router on the way, not the peer, says that a packet was too long for it.
+
+    The host is told about the packet that it sent; the mapping lives on, no longer than before.
+    """
+    bench.home.flush_nat()
+    with bench.udp("laptop") as inside, bench.udp("one") as server:
+        seen = send(inside, server)
+        before = bench.timeout("udp")
+        inside.connect(server.getsockname())
+        inside.setsockopt(socket.SOL_IP, packets.IP_MTU_DISCOVER, packets.IP_PMTUDISC_DO)
+        about = packets.udp_packet(seen, server.getsockname())
+        bench.lab.device("two").call(packets.send_too_long, bench.outside, about, 700)
+        told = packets.told_of_mtu(inside, 700)
+        inside.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        server.sendto(b"still there", seen)
+        return told and arrives(b"still there", inside) and bench.timeout("udp") <= before
+
+
+def errors_about_nothing_are_dropped(bench: Bench) -> bool:
+    """About a flow that is not there: nobody inside is told, and nothing is answered."""
+    with bench.udp("laptop") as inside, bench.udp("one") as server:
+        seen = send(inside, server)
+        inside.connect(server.getsockname())
+        elsewhere = packets.udp_packet((seen[0], seen[1] ^ 1), server.getsockname())
+        bench.lab.device("two").call(packets.send_too_long, bench.outside, elsewhere, 690)
+        inside.send(b"in order")
+        return arrives(b"in order", server) and not packets.told_of_mtu(inside, 690, patience=0)
+
+
+def errors_from_inside_show_no_inside_address(bench: Bench) -> bool:
+    """A closed port inside is reported to the peer as the outside port."""
+    with bench.udp("one") as server:
+        inside = bench.udp("laptop")
+        seen = send(inside, server)
+        inside.close()
+        server.connect(seen)
+        server.send(b"anyone?")
+        server.settimeout(5)
+        try:
+            server.recv(100)
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
+def turned_errors_reach_their_host(bench: Bench) -> bool:
+    """From inside to an outside port whose host has closed it."""
+    with bench.udp("one") as server, bench.udp("laptop") as laptop:
+        desk = bench.udp("desk")
+        where = send(desk, server)
+        desk.close()
+        laptop.connect(where)
+        laptop.send(b"anyone?")
+        laptop.settimeout(0.5)
+        try:
+            laptop.recv(100)
+        except ConnectionRefusedError:
+            # Without a hairpin it is the router itself that has nobody at that port.
+            return any(str(each.inside[0]) == bench.ip("laptop") for each in turned(bench))
+        except TimeoutError:
+            return False
+    return False
+
+
+def turned(bench: Bench) -> list[NatEntry]:
+    """What goes from inside to the outside address."""
+    return [each for each in bench.home.nat_table() if str(each.remote[0]) == bench.outside]
+
+
+def a_share_for_each(bench: Bench) -> bool:
+    """A host that opens flow after flow is stopped, another one is not; with a small share."""
+    nat = bench.home.nat
+    config = nat if isinstance(nat, NatConfig) else nat.config
+    assert config is not None
+    bench.home.set_nat(replace(config, quota=config.quota and 20), flush=True)
+    with bench.udp("laptop") as greedy, bench.udp("one") as server, bench.udp("desk") as other:
+        for port in range(10_000, 10_030):
+            greedy.sendto(b"one more", (bench.ip("one"), port))
+        seen = send(other, server)
+        mine = [
+            each for each in bench.home.nat_table() if str(each.inside[0]) == bench.ip("laptop")
+        ]
+    bench.home.set_nat(nat, flush=True)
+    return len(mine) == 20 and seen[0] == bench.outside
+
+
+def ports_come_in_blocks(bench: Bench) -> bool:
+    """A host's first ports are of one block of 64, and another host's of another."""
+    bench.home.flush_nat()
+    blocks = []
+    with bench.udp("one") as server:
+        for name in ("laptop", "desk"):
+            sockets = [bench.udp(name) for _ in range(8)]
+            blocks.append({send(each, server)[1] // 64 for each in sockets})
+            for each in sockets:
+                each.close()
+    return [len(each) for each in blocks] == [1, 1] and not blocks[0] & blocks[1]
+
+
+def unsolicited_syns_are_not_answered(bench: Bench) -> bool:
+    with bench.tcp("one") as outside:
+        outside.settimeout(0.3)
+        try:
+            outside.connect((bench.outside, 4444))
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def a_reset_is_remembered(bench: Bench) -> bool:
+    """The state of a connection stays for four minutes after its reset."""
+    bench.home.flush_nat()
+    with bench.listen("one") as server, bench.tcp("laptop") as client:
+        client.connect(server.getsockname())
+        accepted, _ = server.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        try:
+            client.recv(100)
+        except ConnectionResetError:
+            return 230 <= bench.timeout("tcp") <= 240
+    return False
+
+
 def one_tcp_mapping(bench: Bench) -> bool:
     seen = []
     with (
@@ -328,6 +477,9 @@ REQUIREMENTS = (
         EVERY,
     ),
     Requirement(4787, "REQ-13, 14", "MUST", "fragments pass both ways", fragments_pass, EVERY),
+    Requirement(
+        4787, "REQ-14", "MUST", "fragments pass in any order", fragments_pass_in_any_order, EVERY
+    ),
     Requirement(5382, "REQ-1", "MUST", "endpoint-independent mapping", one_tcp_mapping, INDEPENDENT),
     Requirement(
         5382, "REQ-2a", "MUST", "simultaneous open on the inside port, begun outside", simultaneous_open,
@@ -336,9 +488,37 @@ REQUIREMENTS = (
     Requirement(
         5382, "REQ-3", "RECOMMENDED", "endpoint-independent filtering", tcp_strangers_come_in, OPEN
     ),
+    Requirement(
+        5382, "REQ-4a", "MAY", "unsolicited SYNs are not answered",
+        unsolicited_syns_are_not_answered, EVERY,
+    ),
+    Requirement(
+        7857, "2.2", "SHOULD", "a reset connection is remembered for 4 min", a_reset_is_remembered,
+        PATIENT,
+    ),
     Requirement(5382, "REQ-5", "MUST", "an open connection lives 2 h 4 min", tcp_timer, LASTING),
-    Requirement(5382, "REQ-5", "MUST", "a half-open one, 4 min", tcp_half_open_timer, EVERY),
+    Requirement(5382, "REQ-5", "MUST", "a half-open one, 4 min", tcp_half_open_timer, PATIENT),
     Requirement(5382, "REQ-8, 8a", "MUST", "hairpin, with the outside address", tcp_hairpin, TURNING),
     Requirement(5508, "REQ-1", "MUST", "echoes of several hosts pass", echoes_pass, EVERY),
-    Requirement(5508, "REQ-2", "MUST", "an echo is remembered for 60 s", icmp_timer, EVERY),
+    Requirement(5508, "REQ-2", "MUST", "an echo is remembered for 60 s", icmp_timer, PATIENT),
+    Requirement(
+        5508, "REQ-4, 6", "MUST", "errors of anyone reach the host, and change no lifetime",
+        errors_of_anyone_pass, EVERY,
+    ),
+    Requirement(
+        5508, "REQ-4", "SHOULD", "errors about no mapping are dropped",
+        errors_about_nothing_are_dropped, EVERY,
+    ),
+    Requirement(
+        5508, "REQ-5", "MUST", "errors from inside are about the outside port",
+        errors_from_inside_show_no_inside_address, EVERY,
+    ),
+    Requirement(
+        5508, "REQ-7", "MUST", "errors turn back inside", turned_errors_reach_their_host, TURNING
+    ),
+    Requirement(
+        6888, "REQ-4, 11", "MUST", "a host has its share of ports, and others theirs",
+        a_share_for_each, CARRIER,
+    ),
+    Requirement(6888, "REQ-14", "SHOULD", "ports in blocks", ports_come_in_blocks, CARRIER),
 )  # fmt: skip

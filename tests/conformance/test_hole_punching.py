@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from punching import reaches
 
-from patchbay import Lab, NatConfig, NatFiltering, NatMapping
+from patchbay import Lab, Nat, NatConfig, NatFiltering, NatMapping
 
-ALL = list(itertools.product(NatMapping, NatFiltering))
+ALL = [NatConfig(*each) for each in itertools.product(NatMapping, NatFiltering)]
+NAMED = [kind for kind in Nat if kind.config is not None]
+CASES = [*((each, ALL) for each in ALL), *((each, NAMED) for each in NAMED)]
 
 
 @pytest.fixture
@@ -21,19 +23,30 @@ def lab():
         yield lab
 
 
-@pytest.mark.parametrize("ours", ALL, ids=str)
-def test_hole_punching_works_where_theory_says(lab, ours):
-    """One combination with all nine, either side first: what is measured is what is predicted."""
+def spelled_out(nat):
+    return nat if isinstance(nat, NatConfig) else nat.config
+
+
+def name(case):
+    config = spelled_out(case[0])
+    return f"{case[0]}" if isinstance(case[0], Nat) else f"{config.mapping}-{config.filtering}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_hole_punching_works_where_theory_says(lab, case):
+    """One kind with all others, either side first: what is measured is what is predicted."""
+    one, others_of_it = case
     with lab.batch():
         lab.add_router("dc")
-        lab.add_router("left", nat=NatConfig(*ours))
+        lab.add_router("left", nat=one)
         right = lab.add_router("right", nat="home")
         rendezvous = lab.add_device("rendezvous", "dc")
         left_host, right_host = lab.add_device("a", "left"), lab.add_device("b", "right")
-    ours = lab.router("left").nat
+    ours = spelled_out(one)
     with rendezvous.reflector() as reflector:
-        for theirs in (NatConfig(*each) for each in ALL):
-            right.set_nat(theirs, flush=True)
+        for other in others_of_it:
+            right.set_nat(other, flush=True)
+            theirs = spelled_out(other)
             for order in (1, -1):
                 with opened(left_host) as left_socket, opened(right_host) as right_socket:
                     both = [(left_socket, ours), (right_socket, theirs)][::order]

@@ -37,7 +37,10 @@ def test_every_requirement_can_be_seen_to_fail_or_has_no_setting_that_breaks_it(
         "the_same_under_clash_and_after_flush",
         "icmp_leaves_mappings_be",
         "fragments_pass",
-        "tcp_half_open_timer",
+        "fragments_pass_in_any_order",
+        "unsolicited_syns_are_not_answered",
         "echoes_pass",
-        "icmp_timer",
+        "errors_of_anyone_pass",
+        "errors_about_nothing_are_dropped",
+        "errors_from_inside_show_no_inside_address",
     }
