@@ -1,0 +1,40 @@
+"""The tests that need netem, in a kernel that has it: in real time, and in virtual time."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from patchbay import HostNotCapable
+from patchbay.doctor import capabilities
+from patchbay.guest import best_kernel
+
+ROOT = Path(__file__).resolve().parents[3]
+PATIENCE = 400
+"""Seconds: many times what it takes on a busy machine."""
+
+
+@pytest.mark.parametrize("time", ["real", "virtual"])
+def test_netem_does_what_was_asked_for_in_a_guest(time):
+    if capabilities().capability("netem").works:
+        pytest.skip("this kernel has netem itself: the tests ran already")
+    try:
+        best_kernel()
+    except HostNotCapable as error:
+        pytest.skip(str(error))
+    guest = [sys.executable, "-m", "patchbay", "guest", "--time", time, "--seed", "1"]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(
+        [*guest, "--", *tests, str(ROOT / "tests/links/kernel/test_netem.py")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert time == "real" or "skipped" not in done.stdout
