@@ -1,0 +1,70 @@
+"""Packets of flows meet what they are told to, and the others what the link has."""
+
+import socket
+from statistics import median
+
+import pytest
+from measuring import flow
+
+from patchbay import FlowMatch, LinkCondition, LinkEngine
+
+SLOW = LinkCondition(latency_ms=200)
+
+
+@pytest.fixture
+def net(lab):
+    lab.add_device("server", lab.add_router("dc"))
+    lab.add_device("laptop", lab.add_router("home"))
+    return lab
+
+
+def test_a_flow_meets_its_own_condition_and_the_others_the_links(net):
+    laptop, server = net.device("laptop"), net.device("server")
+    eth0 = laptop.iface("eth0")
+    eth0.set_condition(LinkCondition(latency_ms=1), "up", flows={FlowMatch(protocol="udp"): SLOW})
+
+    assert eth0.flows("up") == {FlowMatch(protocol="udp"): SLOW}
+    assert eth0.flows("down") == {}
+    assert eth0.engine("up").engine is LinkEngine.USER
+    assert min(flow(laptop, server, 20).delays) >= 200
+    assert 1 <= median(laptop.ping(server, 5).rtts_ms) < 200
+    eth0.set_condition(LinkCondition(latency_ms=1), "up")
+    assert eth0.flows("up") == {}
+    assert median(flow(laptop, server, 20).delays) < 200
+
+
+def test_the_first_flow_that_matches_holds(net):
+    laptop, server = net.device("laptop"), net.device("server")
+    flows = {
+        FlowMatch(address=server.ip): LinkCondition(latency_ms=1),
+        FlowMatch(protocol="icmp"): SLOW,
+    }
+    laptop.iface("eth0").set_condition(None, "up", flows=flows)
+
+    assert median(laptop.ping(server, 5).rtts_ms) < 200
+    assert min(laptop.ping(net.router("dc"), 5).rtts_ms) >= 200
+
+
+def test_a_flow_is_told_by_the_port_of_either_end(net):
+    laptop, server = net.device("laptop"), net.device("server")
+    with server.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind((str(server.ip), 7000))
+        there.settimeout(10)
+        laptop.iface("eth0").set_condition(
+            None, flows={FlowMatch(protocol="udp", port=(7000, 7009)): LinkCondition(loss_pct=100)}
+        )
+        with laptop.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+            here.connect((str(server.ip), 7000))
+            here.send(b"lost")
+            laptop.iface("eth0").set_condition(None)
+            here.send(b"there")
+        assert there.recv(100) == b"there"
+
+
+def test_a_downlink_has_flows_too(net):
+    laptop, server = net.device("laptop"), net.device("server")
+    net.router("dc").set_downlink_condition(None, flows={FlowMatch(protocol="icmp"): SLOW})
+
+    assert min(laptop.ping(server, 3).rtts_ms) >= 200
+    assert median(flow(laptop, server, 20).delays) < 200
+    assert "downlink-flows" in net.to_toml()
