@@ -87,7 +87,7 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         self._log = EventLog(cast("str | None", options["outdir"]))
         self._rebindings = Rebindings(self._kernel, self._log)
         self._supervisor.output_directory = self._log.nodes_directory
-        self._services = Services(supervisor, self._kernel, self._log.add)
+        self._services = Services(supervisor, self._kernel, self._log.add, self)
         self._observer = Observer(
             supervisor, self._kernel, self._log, lambda: self._topology, options
         )
@@ -258,8 +258,13 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         if self._log.due() == 0.0:
             self._log.save_due()
         self._rebindings.run_due(self._topology, self.on_rebind_nat)
-        due = self._rebindings.or_sooner(self._log.due())
-        return soonest(due, self._kernel.tidy_links(), self._observer.turn())
+        self._services.expire()
+        return soonest(
+            self._rebindings.or_sooner(self._log.due()),
+            self._kernel.tidy_links(),
+            self._observer.turn(),
+            self._services.due(),
+        )
 
     def close(self) -> None:
         """Finish the event log; the kernel takes the rest."""
@@ -280,6 +285,15 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
     def _iface_event(self, kind: str, node: str, name: str, **fields: Plain) -> None:
         interface = cast("dict[str, Plain]", to_plain(find_interface(self._topology, node, name)))
         self._log.add(kind, **{"node": node, "iface": name, **fields, "state": interface})
+
+    @property
+    def topology(self) -> Topology:
+        """What the network is now, for the services of routers."""
+        return self._topology
+
+    def change(self, after: Topology) -> None:
+        """Have the network be so, for the services of routers."""
+        self._change(after)
 
     def _change(self, after: Topology) -> None:
         before = self._topology

@@ -38,6 +38,12 @@ class FirewallRequests(ABC):
         self._log.add("pmtu_black_hole_changed", node=node, block=block)
         return None
 
+    def on_set_port_mapping(self, node: str, on: bool) -> Plain:
+        """Set whether hosts of a router's LAN can ask it for ports."""
+        self._change(edit.set_port_mapping(self._topology, node, on))
+        self._log.add("port_mapping_changed", node=node, on=on)
+        return None
+
     def on_release(self, node: str, host: str) -> Plain:
         """Let a host pass the captive portal of a router."""
         self._change(edit.release(self._topology, node, host))

@@ -216,6 +216,7 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
         ip_support: IpSupport | str | None = None,
         firewall: Firewall | FirewallConfig | str | None = None,
         block_icmp_frag_needed: bool = False,
+        port_mapping: bool | None = None,
         downlink: LinkCondition | str | None = None,
         downstream: IPv4Network | str | None = None,
         downstream6: IPv6Network | str | None = None,
@@ -237,6 +238,7 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
             firewall: what it lets through; everything if not given.
             block_icmp_frag_needed: whether it is a black hole for path MTU discovery: nobody learns
                 from it, or through it, that packets are too long.
+            port_mapping: whether hosts of its LAN can ask for ports by UPnP-IGD, NAT-PMP and PCP.
             downlink: what packets to the hosts of its LAN meet.
             downstream: IPv4 subnet of its LAN, such as `"10.64.0.0/18"`; the next free /24 if not
                 given.
@@ -256,6 +258,7 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
             ip_support=ip_support,
             firewall=firewall,
             block_icmp_frag_needed=block_icmp_frag_needed,
+            port_mapping=port_mapping,
             downlink=downlink,
             downstream=downstream,
             downstream6=downstream6,

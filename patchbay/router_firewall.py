@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from patchbay.topology import model
 from patchbay.topology.plain import to_plain
-from patchbay.values import Firewall, FirewallConfig, Named, name_of, parse_firewall
+from patchbay.values import Firewall, FirewallConfig, Named, PortMapping, name_of, parse_firewall
 
 if TYPE_CHECKING:
     from patchbay.lab import Lab
@@ -45,6 +45,23 @@ class RouterFirewall(ABC):
         ICMP and "packet too big" of ICMPv6 are dropped, those about its own MTU too.
         """
         self._lab.request("set_block_icmp_frag_needed", node=self._name, block=bool(block))
+
+    @property
+    def port_mapping(self) -> bool:
+        """Whether hosts of its LAN can ask it for ports."""
+        return self._model().port_mapping
+
+    @property
+    def port_mappings(self) -> tuple[PortMapping, ...]:
+        """The ports that hosts of its LAN have asked for, and have now."""
+        return self._model().port_mappings
+
+    def set_port_mapping(self, on: bool = True) -> None:
+        """Set whether hosts of its LAN can ask for ports, by UPnP-IGD, NAT-PMP and PCP.
+
+        It needs IPv4 NAT. With the protocols, the ports that were asked for end.
+        """
+        self._lab.request("set_port_mapping", node=self._name, on=bool(on))
 
     def release(self, host: Named | str) -> None:
         """Let a host pass its captive portal, on all interfaces that are plugged into its LAN.

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from patchbay.rules.portal import PORT
-from patchbay.services import portal
+from patchbay.rules import portal as portal_rules
+from patchbay.services import igd, nat_pmp, pcp, portal, ssdp
 from patchbay.services.http import Request
+from patchbay.services.leases import Leases
 from patchbay.services.sockets import DatagramServer, HttpServer, Loop
+from patchbay.topology import edit
+from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Router, Topology
-from patchbay.values import FirewallConfig
+from patchbay.values import FirewallConfig, Nat, PortMapping
 from patchbay.wiring.kernel import Kernel
 
 Note = Callable[..., None]
 """Writes an event down: its kind, and its fields."""
+_Server = HttpServer | DatagramServer
+
+
+class Network(Protocol):
+    """The network of a lab, as services see and change it."""
+
+    @property
+    def topology(self) -> Topology:
+        """What it is now."""
+
+    def change(self, after: Topology) -> None:
+        """Have it be so, or raise and leave it as it was."""
 
 
 class _Wanted(NamedTuple):
@@ -34,11 +50,13 @@ class _Wanted(NamedTuple):
 class Services:
     """The services of a lab's routers: what is wanted follows from the topology."""
 
-    def __init__(self, loop: Loop, kernel: Kernel, note: Note) -> None:
+    def __init__(self, loop: Loop, kernel: Kernel, note: Note, network: Network) -> None:
         self._loop = loop
         self._kernel = kernel
         self._note = note
-        self._running: dict[_Wanted, list[HttpServer | DatagramServer]] = {}
+        self._network = network
+        self._running: dict[_Wanted, list[_Server]] = {}
+        self._leases: dict[_Wanted, Leases] = {}
 
     def follow(self, topology: Topology) -> None:
         """Start what a topology wants, and end what it does not.
@@ -47,27 +65,82 @@ class Services:
             OSError: a port is taken; what ran before runs on.
         """
         wanted = set(_wanted(topology))
-        started: dict[_Wanted, list[HttpServer | DatagramServer]] = {}
+        if wanted == self._running.keys():
+            return
+        started: dict[_Wanted, list[_Server]] = {}
         try:
             for service in wanted - self._running.keys():
                 started[service] = self._start(service)
         except BaseException:
-            for servers in started.values():
-                _close(servers)
+            for service, servers in started.items():
+                self._end(service, servers)
             raise
         for service in self._running.keys() - wanted:
-            _close(self._running.pop(service))
+            self._end(service, self._running.pop(service))
         self._running |= started
 
-    def _start(self, service: _Wanted) -> list[HttpServer | DatagramServer]:
-        return [HttpServer(self._loop, self._listening(service, PORT), self._page(service))]
+    def due(self) -> float | None:
+        """Seconds until something ends by itself; None if nothing does."""
+        dues = [due for each in self._leases.values() if (due := each.due()) is not None]
+        return min(dues, default=None)
 
-    def _page(self, service: _Wanted) -> Callable[[Request, str], bytes]:
-        def answer(request: Request, host: str) -> bytes:
-            self._note("portal_asked", node=service.node, source=host, url=portal.url(request))
-            return portal.answer(request, service.own)
+    def expire(self) -> None:
+        """End what is over."""
+        for leases in list(self._leases.values()):
+            leases.expire()
 
-        return answer
+    def _start(self, service: _Wanted) -> list[_Server]:
+        with contextlib.ExitStack() as undo:
+            servers: list[_Server] = []
+            undo.callback(lambda: self._end(service, servers))
+            servers.extend(self._servers(service))
+            undo.pop_all()
+        return servers
+
+    def _end(self, service: _Wanted, servers: list[_Server]) -> None:
+        self._leases.pop(service, None)
+        for server in servers:
+            server.close()
+
+    def _servers(self, service: _Wanted) -> Iterator[_Server]:
+        if service.kind == "portal":
+            listening = self._listening(service, portal_rules.PORT)
+            yield HttpServer(self._loop, listening, functools.partial(self._page, service))
+            return
+        leases = self._leases[service] = Leases(
+            functools.partial(self._external, service.node),
+            functools.partial(self._set_mappings, service.node),
+            functools.partial(self._note, node=service.node),
+        )
+
+        def ask(data: bytes, source: tuple[str, int]) -> bytes | None:
+            # Both protocols have one port, and tell each other apart by their first byte.
+            answer = nat_pmp.answer if data[:1] == bytes([nat_pmp.VERSION]) else pcp.answer
+            return answer(data, IPv4Address(source[0]), leases)
+
+        location = f"http://{service.own}:{igd.PORT}{igd.DESCRIPTION}"
+        yield DatagramServer(self._loop, self._bound(service, nat_pmp.PORT), ask)
+        yield DatagramServer(
+            self._loop,
+            self._bound(service, ssdp.PORT, ssdp.GROUP),
+            lambda data, _: ssdp.answer(data, service.own, location),
+        )
+        yield HttpServer(
+            self._loop,
+            self._listening(service, igd.PORT),
+            lambda request, client: igd.answer(request, client, service.own, leases),
+        )
+
+    def _page(self, service: _Wanted, request: Request, host: str) -> bytes:
+        self._note("portal_asked", node=service.node, source=host, url=portal.url(request))
+        return portal.answer(request, service.own)
+
+    def _external(self, node: str) -> IPv4Address:
+        uplink = self._network.topology.routers[node].uplink
+        return IPv4Address(0) if uplink.address is None else uplink.address.ip
+
+    def _set_mappings(self, node: str, mappings: tuple[PortMapping, ...]) -> None:
+        self._network.change(edit.set_port_mappings(self._network.topology, node, mappings))
 
     def _listening(self, service: _Wanted, port: int) -> socket.socket:
         with self._kernel.inside(service.node):
@@ -80,16 +153,31 @@ class Services:
             undo.pop_all()
         return made
 
-
-def _close(servers: list[HttpServer | DatagramServer]) -> None:
-    for server in servers:
-        server.close()
+    def _bound(self, service: _Wanted, port: int, group: str | None = None) -> socket.socket:
+        """A UDP socket that hears its LAN alone; and a group, if there is one."""
+        with self._kernel.inside(service.node):
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with contextlib.ExitStack() as undo:
+            undo.callback(made.close)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LAN_BRIDGE.encode())
+            made.bind(("" if group else str(service.own), port))
+            if group is not None:
+                joined = socket.inet_aton(group) + service.own.packed
+                made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
+            undo.pop_all()
+        return made
 
 
 def _wanted(topology: Topology) -> Iterator[_Wanted]:
     for router in topology.routers.values():
-        if router.downstream is not None and _has_portal(router):
-            yield _Wanted("portal", router.name, router.uplink.cable, router.downstream[1])
+        if router.downstream is None:
+            continue
+        place = router.name, router.uplink.cable, router.downstream[1]
+        if _has_portal(router):
+            yield _Wanted("portal", *place)
+        if router.port_mapping and router.nat is not Nat.NONE:
+            yield _Wanted("port mapping", *place)
 
 
 def _has_portal(router: Router) -> bool:

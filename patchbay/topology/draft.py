@@ -136,17 +136,10 @@ class Draft:
         firewall = defaults.firewall if request.firewall is None else request.firewall
         support = request.ip_support or defaults.ip_support
         of_preset = f" (of preset '{preset}')" if preset else ""
-        available.check_nat_v6(
-            nat_v6, self.problems, f"{place}, nat_v6{'' if request.nat_v6 else of_preset}"
-        )
-        available.check_condition(
-            self.base,
-            request.downlink,
-            self.problems,
-            f"{place}, downlink",
-            request.downlink_engine,
-            request.downlink_flows,
-        )
+        where = f"{place}, nat_v6{'' if request.nat_v6 else of_preset}"
+        available.check_nat_v6(nat_v6, self.problems, where)
+        where, engine, flows = f"{place}, downlink", request.downlink_engine, request.downlink_flows
+        available.check_condition(self.base, request.downlink, self.problems, where, engine, flows)
         mtu = self._checked_mtu(request.mtu, place, v6=support.v6)
         config = IfaceConfig(upstream_of(self, request, place))
         uplink = self._plug(place, request.name, UPLINK, config, mtu=mtu, support=support)
@@ -169,6 +162,7 @@ class Draft:
             firewall=firewall,
             block_icmp_frag_needed=request.block_icmp_frag_needed,
             released=request.released,
+            port_mapping=request.maps_ports,
             downstream=downstream,
             downstream6=downstream6,
             mtu=request.mtu,

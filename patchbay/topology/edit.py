@@ -42,6 +42,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    PortMapping,
     check_mtu,
     parse,
 )
@@ -317,6 +318,32 @@ def set_block_icmp_frag_needed(topology: Topology, router: str, block: bool) -> 
     """Set whether path MTU discovery ends at a router."""
     owner = find_router(topology, router)
     return _with_node(topology, replace(owner, block_icmp_frag_needed=block))
+
+
+def set_port_mapping(topology: Topology, router: str, on: bool) -> Topology:
+    """Set whether hosts of a router's LAN can ask it for ports; what they have ends with it."""
+    owner = find_router(topology, router)
+    mappings = owner.port_mappings if on else ()
+    return _with_node(topology, replace(owner, port_mapping=on, port_mappings=mappings))
+
+
+def set_port_mappings(
+    topology: Topology, router: str, mappings: tuple[PortMapping, ...]
+) -> Topology:
+    """Set which ports of a router lead to hosts that asked for them.
+
+    Raises:
+        ConfigError: one of them leads elsewhere already, because its NAT says so.
+    """
+    owner = find_router(topology, router)
+    config = owner.nat if isinstance(owner.nat, NatConfig) else owner.nat.config
+    forwarded = () if config is None else config.forwards
+    taken = {(each.protocol, each.port) for each in forwarded}
+    for each in mappings:
+        if (each.protocol, each.port) in taken:
+            message = f"{each.protocol} port {each.port} is forwarded by its NAT"
+            raise ConfigError(Problem(f"router {router!r}", message))
+    return _with_node(topology, replace(owner, port_mappings=mappings))
 
 
 def release(topology: Topology, router: str, node: str) -> Topology:

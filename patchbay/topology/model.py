@@ -23,6 +23,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    PortMapping,
     RegionLink,
     RouterPreset,
 )
@@ -84,6 +85,10 @@ class Router:
     """Whether path MTU discovery ends here."""
     released: tuple[str, ...] = ()
     """Hardware addresses of hosts that its captive portal does not hold back any more."""
+    port_mapping: bool = False
+    """Whether hosts of its LAN can ask it for ports, by UPnP-IGD, NAT-PMP and PCP."""
+    port_mappings: tuple[PortMapping, ...] = ()
+    """The ports that they have asked for. They end by themselves, and are in no file."""
     downstream: IPv4Network | None = None
     """Subnet of its LAN; the router is the first host in it. None without IPv4."""
     downstream6: IPv6Network | None = None

@@ -47,12 +47,20 @@ class RouterRequest:
     firewall: Firewall | FirewallConfig | None = None
     block_icmp_frag_needed: bool = False
     released: tuple[str, ...] = ()
+    port_mapping: bool | None = None
     downlink: LinkCondition | None = None
     downlink_engine: LinkEngine | None = None
     downlink_flows: Flows = ()
     downstream: IPv4Network | None = None
     downstream6: IPv6Network | None = None
     mtu: int | None = None
+
+    @property
+    def maps_ports(self) -> bool:
+        """Whether hosts of its LAN can ask it for ports."""
+        if self.port_mapping is None:
+            return self.preset is not None and self.preset.port_mapping
+        return self.port_mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +117,7 @@ def router_request(
     ip_support: IpSupport | str | None = None,
     firewall: Firewall | FirewallConfig | str | None = None,
     block_icmp_frag_needed: bool = False,
+    port_mapping: bool | None = None,
     downlink: LinkCondition | str | None = None,
     downstream: IPv4Network | str | None = None,
     downstream6: IPv6Network | str | None = None,
@@ -146,6 +155,7 @@ def router_request(
         ip_support=read(IpSupport, ip_support, "ip_support"),
         firewall=parsed_firewall,
         block_icmp_frag_needed=bool(block_icmp_frag_needed),
+        port_mapping=None if port_mapping is None else bool(port_mapping),
         downlink=read(LinkCondition, downlink, "downlink"),
         downstream=read(IPv4Network, downstream, "downstream"),
         downstream6=read(IPv6Network, downstream6, "downstream6"),

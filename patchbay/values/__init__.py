@@ -40,6 +40,7 @@ from patchbay.values.parsing import (
     parse_address,
     parse_mac,
 )
+from patchbay.values.port_mapping import PortMapping
 from patchbay.values.region import RegionLink
 from patchbay.values.router import IpSupport, Ipv6Provisioning, RouterPreset
 
@@ -73,6 +74,7 @@ __all__ = [
     "NatV6Mode",
     "Network",
     "PortForward",
+    "PortMapping",
     "PortPolicy",
     "Ports",
     "QueueDiscipline",

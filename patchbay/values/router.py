@@ -43,6 +43,7 @@ class _Preset(NamedTuple):
     firewall: Firewall
     ip_support: IpSupport
     public: bool
+    port_mapping: bool = False
 
 
 class RouterPreset(NamedEnum):
@@ -78,6 +79,11 @@ class RouterPreset(NamedEnum):
         return _PRESETS[self].ip_support
 
     @property
+    def port_mapping(self) -> bool:
+        """Whether hosts of its LAN can ask it for ports."""
+        return _PRESETS[self].port_mapping
+
+    @property
     def public(self) -> bool:
         """Whether the LAN's subnets come from the public pools."""
         return _PRESETS[self].public
@@ -88,7 +94,7 @@ _ROUTED = NatV6Mode.NONE
 
 _PRESETS: Mapping[RouterPreset, _Preset] = MappingProxyType(
     {
-        RouterPreset.HOME: _Preset(Nat.HOME, _ROUTED, Firewall.BLOCK_INBOUND, _DUAL, False),
+        RouterPreset.HOME: _Preset(Nat.HOME, _ROUTED, Firewall.BLOCK_INBOUND, _DUAL, False, True),
         RouterPreset.PUBLIC: _Preset(Nat.NONE, _ROUTED, Firewall.NONE, _DUAL, True),
         RouterPreset.PUBLIC_V4: _Preset(Nat.NONE, _ROUTED, Firewall.NONE, _V4, True),
         RouterPreset.ISP_CGNAT: _Preset(Nat.CGNAT, _ROUTED, Firewall.NONE, _DUAL, False),

@@ -179,6 +179,8 @@ def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, V
         found["firewall"] = _firewall(router.firewall)
     if router.block_icmp_frag_needed:
         found["block-icmp-frag-needed"] = True
+    if router.port_mapping is not (preset.port_mapping if preset else False):
+        found["port-mapping"] = router.port_mapping
     if router.released:
         found["released"] = list(router.released)
     if router.downlink is not None:

@@ -18,6 +18,7 @@ ROUTER_KEYS = [
     "firewall",
     "block_icmp_frag_needed",
     "released",
+    "port_mapping",
     "downlink",
     "downlink_engine",
     "downlink_flows",

@@ -155,6 +155,7 @@ class _Reading:
             firewall=table.parsed("firewall", values.firewall),
             block_icmp_frag_needed=bool(table.get("block_icmp_frag_needed", bool)),
             released=table.parsed("released", values.macs) or (),
+            port_mapping=table.get("port_mapping", bool),
             downlink=table.parsed("downlink", values.condition),
             downlink_engine=table.parsed("downlink_engine", values.engine),
             downlink_flows=table.parsed("downlink_flows", values.flows) or (),

@@ -1,0 +1,254 @@
+"""Ports that hosts ask their router for, with clients that others wrote, and what becomes of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import struct
+import time
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from patchbay import PortMapping
+
+EXPIRY = 20
+"""Seconds: many times what it takes until a mapping of one second has ended."""
+
+
+@pytest.fixture
+def net(lab):
+    """Two hosts at home, and one outside that sends to the router."""
+    with lab.batch():
+        lab.add_device("outside", lab.add_router("dc"))
+        home = lab.add_router("home", preset="home")
+        lab.add_device("laptop", home)
+        lab.add_device("desk", home)
+    return lab
+
+
+def _answers(kind, target):
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.settimeout(0.3)
+        try:
+            sock.connect(target)
+            sock.send(b"?\n")
+            return sock.recv(100).decode()
+        except TimeoutError:
+            return None
+
+
+def reached(net, protocol, port):
+    """What the one outside is told by who is behind a port of the router; None if nobody is."""
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    outside, home = net.device("outside"), net.router("home")
+    return outside.call(_answers, kind, (str(home.uplink_ip), port))
+
+
+def mapping(host, protocol, port, host_port):
+    return PortMapping(protocol=protocol, port=port, host=host.ip, host_port=host_port)
+
+
+def wait_until_gone(home, gone):
+    deadline = time.monotonic() + EXPIRY
+    while gone in home.port_mappings:
+        assert time.monotonic() < deadline
+
+
+def _ask(host, port, requests):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.connect((host, port))
+        answers = []
+        for request in requests:
+            sock.send(request)
+            answers.append(sock.recv(2000))
+        return answers
+
+
+def ask(host, *requests):
+    """What the router answers at the port of NAT-PMP and PCP."""
+    return host.call(_ask, str(host.iface("eth0").gateway), 5351, requests)
+
+
+# ---- NAT-PMP -------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("natpmpc") is None, reason="needs the program natpmpc")
+def test_natpmpc_maps_and_deletes(net):
+    laptop, home = net.device("laptop"), net.router("home")
+    gateway = str(laptop.iface("eth0").gateway)
+    command = ["natpmpc", "-g", gateway, "-a", "4000", "5000"]
+    for protocol in ("udp", "tcp"):
+        done = laptop.run([*command, protocol, "3600"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        assert f"Public IP address : {home.uplink_ip}" in done.stdout
+        assert "Mapped public port 4000" in done.stdout
+        assert mapping(laptop, protocol, 4000, 5000) in home.port_mappings
+        with laptop.reflector(protocol, 5000):
+            assert str(net.device("outside").ip) in reached(net, protocol, 4000)
+        done = laptop.run([*command, protocol, "0"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        assert home.port_mappings == ()
+        with laptop.reflector(protocol, 5000):
+            assert reached(net, protocol, 4000) is None
+
+
+def pmp(operation, port, wanted, lifetime):
+    return struct.pack("!BBHHHI", 0, operation, 0, port, wanted, lifetime)
+
+
+def test_a_mapping_ends_with_its_lifetime_unless_it_is_renewed(net):
+    laptop, home = net.device("laptop"), net.router("home")
+    short, long = mapping(laptop, "udp", 6000, 6000), mapping(laptop, "udp", 6001, 6001)
+    ask(laptop, pmp(1, 6000, 0, 1), pmp(1, 6001, 6001, 1), pmp(1, 6001, 6001, 600))
+    wait_until_gone(home, short)
+    assert home.port_mappings == (long,)
+    with laptop.reflector(port=6001):
+        assert reached(net, "udp", 6001)
+    kinds = [event.kind for event in net.events() if event.kind.startswith("port_")]
+    assert kinds == ["port_mapped", "port_mapped", "port_unmapped"]
+
+
+def test_a_port_is_one_hosts_and_the_next_gets_another(net):
+    laptop, desk, home = net.device("laptop"), net.device("desk"), net.router("home")
+    (first,) = ask(laptop, pmp(2, 80, 8080, 60))
+    (second,) = ask(desk, pmp(2, 80, 8080, 60))
+    assert struct.unpack("!HHI", first[8:]) == (80, 8080, 60)
+    other = struct.unpack("!HHI", second[8:])[1]
+    assert other != 8080
+    assert home.port_mappings == (
+        mapping(laptop, "tcp", 8080, 80),
+        mapping(desk, "tcp", other, 80),
+    )
+    (gone,) = ask(laptop, pmp(2, 0, 0, 0))  # all of its own
+    assert gone[2:4] == b"\0\0"
+    assert home.port_mappings == (mapping(desk, "tcp", other, 80),)
+
+
+def test_what_is_no_nat_pmp_is_refused(net):
+    version, opcode, address = ask(net.device("laptop"), b"\x01\x00", b"\x00\x09", b"\x00\x00")
+    assert (version[0], version[3]) == (2, 1)  # PCP: unsupported version
+    assert opcode[1:4] == b"\x89\0\x05"
+    assert address[1:4] == b"\x80\0\0"
+    assert IPv4Address(address[8:]) == net.router("home").uplink_ip
+
+
+# ---- PCP -----------------------------------------------------------------------------------------
+
+
+def pcp(host, port, wanted, lifetime, *, nonce=b"twelve bytes", protocol=17, options=b"", opcode=1):
+    client = IPv6Address(f"::ffff:{host.ip}").packed
+    head = struct.pack("!BBHI16s", 2, opcode, 0, lifetime, client)
+    outside = IPv6Address("::ffff:0.0.0.0").packed
+    return head + struct.pack("!12sB3xHH16s", nonce, protocol, port, wanted, outside) + options
+
+
+def test_pcp_maps_renews_and_deletes(net):
+    laptop, home = net.device("laptop"), net.router("home")
+    made, again = ask(laptop, pcp(laptop, 7000, 7001, 600), pcp(laptop, 7000, 9, 700))
+    for answer, lifetime in ((made, 600), (again, 700)):
+        assert (answer[0], answer[1], answer[3]) == (2, 0x81, 0)
+        assert int.from_bytes(answer[4:8], "big") == lifetime
+        nonce, protocol, port, outside, address = struct.unpack("!12sB3xHH16s", answer[24:])
+        assert (nonce, protocol, port, outside) == (b"twelve bytes", 17, 7000, 7001)
+        assert IPv6Address(address).ipv4_mapped == home.uplink_ip
+    with laptop.reflector(port=7000):
+        assert reached(net, "udp", 7001)
+    (gone,) = ask(laptop, pcp(laptop, 7000, 0, 0))
+    assert (gone[3], home.port_mappings) == (0, ())
+
+
+def test_pcp_refuses_what_it_must(net):
+    laptop, desk = net.device("laptop"), net.device("desk")
+    prefer_failure, third_party = b"\x02\0\0\0", b"\x01\0\0\x10" + bytes(16)
+    asked = {
+        "no error": (pcp(laptop, 7000, 7000, 60), 0),
+        "another's nonce": (pcp(laptop, 7000, 7000, 60, nonce=b"another one!"), 2),
+        "another's address": (pcp(desk, 7000, 7000, 60), 12),
+        "too short": (pcp(laptop, 7000, 7000, 60)[:40], 3),
+        "peer": (pcp(laptop, 7000, 7000, 60, opcode=2), 4),
+        "third party": (pcp(laptop, 7000, 7000, 60, options=third_party), 5),
+        "a torn option": (pcp(laptop, 7000, 7000, 60, options=third_party[:8]), 6),
+        "protocol": (pcp(laptop, 7000, 7000, 60, protocol=132), 9),
+        "taken": (pcp(laptop, 7002, 7000, 60, options=prefer_failure), 11),
+        "announce": (pcp(laptop, 0, 0, 0, opcode=0), 0),
+    }
+    answers = ask(laptop, *(request for request, _ in asked.values()))
+    told = {name: answer[3] for name, answer in zip(asked, answers, strict=True)}
+    assert told == {name: result for name, (_, result) in asked.items()}
+
+
+# ---- UPnP ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("upnpc") is None, reason="needs the program upnpc")
+def test_upnpc_finds_the_router_maps_lists_and_deletes(net):
+    laptop, home = net.device("laptop"), net.router("home")
+
+    def upnpc(*arguments):
+        # -i, as it takes a router whose address is one for benchmarks for one that is offline
+        done = laptop.run(["upnpc", "-i", *arguments], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert f"ExternalIPAddress = {home.uplink_ip}" in upnpc("-s")
+    upnpc("-e", "a game", "-a", str(laptop.ip), "5000", "4000", "udp", "600")
+    assert home.port_mappings == (mapping(laptop, "udp", 4000, 5000),)
+    listed = upnpc("-l")
+    assert re.search(rf"0 UDP +4000->{laptop.ip}:5000 +'a game'", listed)
+    with laptop.reflector(port=5000):
+        assert reached(net, "udp", 4000)
+    upnpc("-d", "4000", "udp")
+    assert home.port_mappings == ()
+
+
+# ---- where it is, and where it is not ------------------------------------------------------------
+
+
+def test_it_is_on_where_homes_are_and_off_elsewhere(net):
+    home, laptop = net.router("home"), net.device("laptop")
+    assert home.port_mapping
+    office = net.add_router("office", preset="corporate")
+    closed = net.add_router("closed", preset="home", port_mapping=False)
+    assert not office.port_mapping
+    assert not closed.port_mapping
+    host = net.add_device("host", closed)
+    with pytest.raises(ConnectionRefusedError):
+        ask(host, b"\0\0")
+    closed.set_port_mapping()
+    assert ask(host, b"\0\0")
+    ask(laptop, pmp(1, 6000, 6000, 60))
+    home.set_port_mapping(False)
+    assert home.port_mappings == ()
+    with pytest.raises(ConnectionRefusedError):
+        ask(laptop, b"\0\0")
+
+
+def test_nobody_outside_can_ask(net):
+    home, outside = net.router("home"), net.device("outside")
+    home.set_firewall("none")
+    for target, port in ((home.uplink_ip, 5351), (home.uplink_ip, 1900)):
+        with pytest.raises((TimeoutError, ConnectionRefusedError)):
+            outside.call(_ask_briefly, (str(target), port))
+
+
+def _ask_briefly(target):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.3)
+        sock.connect(target)
+        sock.send(b"\0\0")
+        sock.recv(100)
+
+
+def test_a_router_that_goes_takes_its_ports_along(net):
+    laptop = net.device("laptop")
+    ask(laptop, pmp(1, 6000, 6000, 1))
+    for name in ("laptop", "desk", "home"):
+        net.remove(name)
+    home = net.add_router("home", preset="home")
+    laptop = net.add_device("laptop", home)
+    assert home.port_mappings == ()
+    assert ask(laptop, pmp(1, 6000, 6000, 60))
+    assert home.port_mappings == (mapping(laptop, "udp", 6000, 6000),)
