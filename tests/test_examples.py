@@ -75,6 +75,15 @@ def test_nat_hides_the_laptop() -> None:
     ]
 
 
+def test_the_world_is_cut_and_gone_around() -> None:
+    lines = dict(re.split(r" {2,}", line) for line in run("examples/world.py").splitlines())
+    assert lines["the cable is cut"] == lines["a partition"] == "nothing comes back"
+    told = [lines[when] for when in ("from eu to asia", "cut, and gone around", "mended")]
+    direct, around, mended = (int(each.removesuffix(" ms")) for each in told)
+    assert min(direct, mended) >= 240
+    assert around >= 296
+
+
 def test_handoff_keeps_the_session() -> None:
     lines = run("examples/handoff.py").splitlines()
     assert [line.partition(":")[2].split() for line in lines] == [

@@ -24,7 +24,7 @@ from patchbay.topology.requests import (
     RouterRequest,
     TrunkRequest,
 )
-from patchbay.topology.subnets import LAB, PREFIX6_MAX, PREFIX_MAX, Network
+from patchbay.topology.subnets import LAB, PREFIX6_MAX, PREFIX_MAX, Network, role_of
 from patchbay.values import (
     IfaceConfig,
     IpSupport,
@@ -411,7 +411,7 @@ class Draft:
             if chosen.ip in network:
                 if chosen.network.prefixlen not in (network.prefixlen, chosen.max_prefixlen):
                     self.problems.add(place, f"{chosen} should have the prefix of {network}")
-                elif (role := _role(chosen, network)) is not None:
+                elif (role := role_of(chosen, network)) is not None:
                     self.problems.add(place, f"{chosen.ip} is the {role} of {network}")
                 elif not self.ledger.claim(lan.node, chosen):
                     self.problems.add(place, f"{chosen.ip} is taken in the LAN of {lan.node!r}")
@@ -433,14 +433,3 @@ class Draft:
     def _check_mtu(self, mtu: int | None, interface: Interface, place: str) -> None:
         if mtu is not None:
             check_mtu(mtu, self.problems, f"{place}, mtu", v6=interface.address6 is not None)
-
-
-def _role(address: Address, network: Network) -> str | None:
-    """Return what an address of a subnet is kept for, None if a host can have it."""
-    if address.ip == network.network_address:
-        return "network address"
-    if address.ip == network.network_address + 1:
-        return "gateway's address"
-    if network.version == 4 and address.ip == network.broadcast_address:
-        return "broadcast address"
-    return None

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 
 Network = IPv4Network | IPv6Network
 
@@ -69,3 +76,14 @@ def _lowest_gap(version: int, public: bool, taken: Iterable[Network]) -> int | N
 
 def _bounds(network: Network) -> tuple[int, int]:
     return int(network.network_address), int(network.broadcast_address)
+
+
+def role_of(address: IPv4Interface | IPv6Interface, network: Network) -> str | None:
+    """Return what an address of a subnet is kept for, None if a host can have it."""
+    if address.ip == network.network_address:
+        return "network address"
+    if address.ip == network.network_address + 1:
+        return "gateway's address"
+    if network.version == 4 and address.ip == network.broadcast_address:
+        return "broadcast address"
+    return None
