@@ -106,7 +106,10 @@ class Measuring(Node):
         Raises:
             ConfigError: an argument is out of range, or the nodes have no version of IP in common.
             TimeoutError: nothing gets through; with UDP only where it is `reverse`.
+            TypeError: the server is no node.
         """
+        if not isinstance(server, Measuring):
+            raise TypeError(f"iperf measures between two nodes of a lab, and {server!r} is none")
         return iperf(
             self,
             server,

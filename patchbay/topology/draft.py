@@ -25,13 +25,7 @@ from patchbay.topology.requests import (
     TrunkRequest,
 )
 from patchbay.topology.subnets import LAB, PREFIX6_MAX, PREFIX_MAX, Network, role_of
-from patchbay.values import (
-    IfaceConfig,
-    IpSupport,
-    Nat,
-    RouterPreset,
-    check_mtu,
-)
+from patchbay.values import IfaceConfig, IpSupport, Nat, RouterPreset, check_mtu
 
 BRIDGE_PORTS = 500
 """Ports of a bridge that hosts are plugged into.

@@ -1,6 +1,7 @@
 """Handles: small, comparable, and clear about it when what they stand for is gone."""
 
 import inspect
+import os
 import weakref
 
 import pytest
@@ -24,6 +25,9 @@ ARGUMENTS = {
     "dns_entry": ["a.example", "192.0.2.1"],
     "iface": ["eth0"],
     "ping": ["192.0.2.1"],
+    "capture": [os.devnull],
+    "traceroute": ["192.0.2.1"],
+    "probe_mtu": ["192.0.2.1"],
     "reflector": [],
     "nat_behaviour": [("192.0.2.1", 3478)],
     "add_iface": ["eth9", "dc"],
@@ -71,6 +75,8 @@ def uses(handle, readable):
         elif callable(member):
             own = isinstance(handle, Iface) and name == "remove"
             arguments = [] if own else ARGUMENTS.get(name, [])
+            if name == "iperf":
+                arguments = [handle]
             yield name, lambda name=name, arguments=arguments: getattr(handle, name)(*arguments)
 
 
