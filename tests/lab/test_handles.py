@@ -7,7 +7,7 @@ import weakref
 import pytest
 from support import home_and_server
 
-from patchbay import ConfigError, Iface, Lab, NodeGone
+from patchbay import ConfigError, Iface, Lab, NodeGone, RegionLink
 from patchbay.nodes import Device, Ix, Router
 
 
@@ -51,8 +51,18 @@ ARGUMENTS = {
     "node": ["dc"],
     "device": ["server"],
     "router": ["dc"],
+    "add_region": ["eu"],
+    "region": ["eu"],
+    "link_regions": ["eu", "us"],
+    "update_region_link": ["eu", "us", RegionLink()],
+    "break_region_link": ["eu", "us"],
+    "restore_region_link": ["eu", "us"],
+    "unlink_regions": ["eu", "us"],
+    "partition": ["dc", "home"],
+    "advance": [1],
     "emit": ["mine"],
     "request": ["topology"],
+    "request_with": [[], "topology"],
     "add_name": ["a.example", "192.0.2.1", None],
     "look_up": ["dc", None],
 }
@@ -61,7 +71,7 @@ ASYNC = {"open_connection", "start_server", "create_server"}
 READABLE = {"name", "lab", "node", "network", "address_of"}
 """What says something that does not change, or does nothing yet."""
 READABLE_OF_A_LAB = {
-    "name", "seed", "outdir", "closed", "close", "batch", "ix", "load", "router_of",
+    "name", "seed", "outdir", "closed", "close", "batch", "ix", "load", "router_of", "region_of",
 }  # fmt: skip
 
 
