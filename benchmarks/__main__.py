@@ -1,6 +1,6 @@
 """Run every benchmark, or those named, and print one table.
 
-python -m benchmarks [calls] [labs] [star] [deaths] [virtual_time]
+python -m benchmarks [calls] [labs] [star] [nat] [deaths] [virtual_time]
 """
 
 import importlib
@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.report import table
 
-NAMES = ("calls", "labs", "star", "deaths", "virtual_time")
+NAMES = ("calls", "labs", "star", "nat", "deaths", "virtual_time")
 
 
 def main() -> int:

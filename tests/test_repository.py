@@ -40,6 +40,8 @@ MAY_IMPORT = {
         "actors.linux",
         "patchbay.clock",
         "patchbay.guest",
+        "patchbay.rules",
+        "patchbay.values",
         "patchbay.wiring",
     ),
     "patchbay.clock": ("actors.errors", "patchbay.errors"),
