@@ -9,7 +9,7 @@ import pytest
 
 from patchbay import HostNotCapable
 from patchbay.doctor import capabilities
-from patchbay.guest import best_kernel
+from patchbay.guest.cache import best_kernel
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 400
