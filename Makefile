@@ -3,6 +3,7 @@
 #   make demo      a network on this machine, with code on its nodes
 #   make test      everything that has to hold: lint, types, tests
 #   make pytest    the tests alone; make pytest ARGS="-k nat -n 0" picks from them
+#   make guest-tests    the tests inside the guest kernel, in virtual time; TIME=real in real time
 #   make lint      ruff and mypy alone; make format mends what a program can mend
 #   make bench     the numbers
 #   make kernel    the guest kernel, into the user's cache: some minutes
@@ -13,8 +14,9 @@
 export VENV ?= .venv
 python := $(VENV)/bin/python
 ARGS ?=
+TIME ?= virtual
 
-.PHONY: demo test lint style format-check types format pytest docs bench kernel kernel-wheel clean
+.PHONY: guest-tests demo test lint style format-check types format pytest docs bench kernel kernel-wheel clean
 .PHONY: environment environment-test environment-bench environment-docs
 .NOTPARALLEL:
 
@@ -40,6 +42,9 @@ format: environment-test
 
 pytest: environment-test
 	$(python) -m pytest -n auto $(ARGS)
+
+guest-tests: kernel environment-test
+	$(python) -m pytest --patchbay-guest=$(TIME) --patchbay-guest-options="--memory 4G" $(ARGS)
 
 docs: environment-docs
 	$(python) docs/build.py

@@ -1,4 +1,4 @@
-"""A guest to run things in; a test that asks for it is skipped where there can be none."""
+"""A guest to run things in; a test that asks for it needs the capability of that name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.errors import HostNotCapable
 from patchbay import clock
-from patchbay.guest.cache import best_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 240
@@ -57,12 +55,17 @@ class Guest:
         return done.stdout
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needed = pytest.mark.patchbay_needs("guest")
+    if clock.in_guest():
+        needed = pytest.mark.skip("this is a guest already, and a guest has none of its own")
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "guest" in getattr(
+            item, "fixturenames", ()
+        ):
+            item.add_marker(needed)
+
+
 @pytest.fixture
 def guest() -> Guest:
-    if clock.in_guest():
-        pytest.skip("this is a guest already, and a guest has none of its own")
-    try:
-        best_kernel()
-    except HostNotCapable as error:
-        pytest.skip(str(error))
     return Guest()
