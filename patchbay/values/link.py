@@ -249,8 +249,10 @@ LinkCondition.MOBILE_3G = LinkCondition(100, 30, 2, 2_000)
 LinkCondition.SATELLITE = LinkCondition(40, 7, 1)
 LinkCondition.SATELLITE_GEO = LinkCondition(300, 20, 0.5, 25_000)
 
-# Medians of measurements; half of a round trip is taken for each way.
-# FCC, Measuring Broadband America, Ninth Report (FCC 20-188, appendix D), charts 1, 7, 8 and 10.
+# Medians of measurements; half of a round trip is taken for each way. Where a source tells no
+# jitter or loss, small round figures stand for them.
+# Round figures within the range of each technology's providers in the FCC's Measuring Broadband
+# America, Ninth Report (FCC 20-188, appendix D).
 LinkCondition.DSL = LinkCondition(18, 3, 0.2, 16_000)
 LinkCondition.DSL_UP = LinkCondition(18, 3, 0.2, 1_000)
 LinkCondition.CABLE = LinkCondition(9, 2, 0.1, 150_000)
