@@ -257,6 +257,7 @@ def test_a_worker_ends_with_the_lab(odd):
     with open(ours, "rb") as pipe:
         odd.request_with([theirs], "start_worker")
         os.close(theirs)
+        assert pipe.read(1) == b"["  # it is at work
         odd.close()
 
-        assert pipe.read()  # to its end, which comes when the last process has closed it
+        assert pipe.read().endswith(b"]")  # at its end: the last process has closed it
