@@ -83,7 +83,7 @@ class Launcher:
             if current is not None and current._process.poll() is not None:
                 current._channel.close()
                 current = None
-            if current is not None and current._channel.torn:
+            if current is not None and current._was_interrupted():
                 cls._retired.add(current)
                 current._end_if_retired()
                 current = None
@@ -129,7 +129,7 @@ class Launcher:
         try:
             answer, _ = self._ask({"operation": "status", "pid": supervisor.pid})
         except Closed:
-            if self._channel.torn:
+            if self._was_interrupted():
                 return "the lab's supervisor ended"
             status = self._process.wait()
             return f"patchbay's launcher {_ended(status)}, and the lab's supervisor with it"
@@ -150,6 +150,11 @@ class Launcher:
                 if answer["request"] == number:
                     return answer, descriptors
                 close_all(descriptors)  # the answer to one who was interrupted
+
+    def _was_interrupted(self) -> bool:
+        """Whether a message was torn apart: asked between messages, as each is in the middle once."""
+        with self._lock:
+            return self._channel.torn
 
     def forget(self, supervisor: Supervisor) -> None:
         """Let a lab be, which has ended or is about to."""

@@ -153,6 +153,7 @@ def test_a_director_that_is_not_there_is_a_mistake_of_ours(name):
 
 
 def test_threads_that_start_labs_at_once_each_get_one():
+    launcher = Launcher.shared()
     labs = []
     threads = [
         threading.Thread(target=lambda: labs.append(Connection("t", "actors.bare:Bare", {})))
@@ -164,6 +165,7 @@ def test_threads_that_start_labs_at_once_each_get_one():
         thread.join()
 
     assert len({each.pid for each in labs}) == 8
+    assert Launcher.shared() is launcher
     for each in labs:
         each.close()
 
