@@ -30,9 +30,15 @@ def expected(kbit):
     return kbit * SEGMENT / FRAME
 
 
-def about(kbit):
-    """Never more than the rate, but for one burst; a short stream on a busy machine gets less."""
-    return pytest.approx(0.87 * expected(kbit), rel=0.22)
+def assert_goodput(sender, receiver, size, kbit):
+    """Never more than the rate, but for one burst; on a busy machine a stream may get less at times."""
+    told = []
+    for _ in range(5):
+        told.append(goodput(sender, receiver, size) / expected(kbit))
+        assert told[-1] < 1.07
+        if told[-1] > 0.67:
+            return
+    pytest.fail(f"shares of {kbit} kbit/s: {told}")
 
 
 def disciplines(node, interface):
@@ -68,7 +74,7 @@ def test_a_stream_gets_the_rate_in_the_direction_that_has_it(net, way):
     # the server cannot reach into the home; it is the laptop that is asked in both cases
     net.router("home").set_nat("none")
     net.router("home").set_firewall("none")
-    assert goodput(*slow, 500_000) == about(4_000)
+    assert_goodput(*slow, 500_000, 4_000)
     assert goodput(*fast, 500_000) > 3 * expected(4_000)
 
 
@@ -80,11 +86,11 @@ def test_a_downlink_is_for_all_hosts_of_a_lan_or_for_one(net):
     home.set_downlink_condition(rate(4_000))
     assert home.downlink_condition == rate(4_000)
     assert home.iface("lan").condition() == rate(4_000)
-    assert goodput(laptop, server, 400_000) == about(4_000)
+    assert_goodput(laptop, server, 400_000, 4_000)
     home.set_downlink_condition(None)
     home.set_downlink_condition(rate(4_000), server)
     assert server.iface("eth0").condition("down") == rate(4_000)
-    assert goodput(laptop, server, 400_000) == about(4_000)
+    assert_goodput(laptop, server, 400_000, 4_000)
     assert goodput(laptop, other, 400_000) > 3 * expected(4_000)
     with pytest.raises(ConfigError, match="'laptop' is not plugged into its LAN"):
         home.set_downlink_condition(rate(4_000), laptop)
@@ -95,7 +101,7 @@ def test_the_slowest_of_several_links_decides(net):
     laptop.iface("eth0").set_condition(rate(20_000), "up")
     net.router("home").iface("wan").set_condition(rate(3_000), "up")
 
-    assert goodput(laptop, server, 400_000) == about(3_000)
+    assert_goodput(laptop, server, 400_000, 3_000)
 
 
 def test_a_rate_changes_while_it_runs(net):
@@ -103,7 +109,7 @@ def test_a_rate_changes_while_it_runs(net):
     eth0 = laptop.iface("eth0")
     for kbit in (5_000, 2_000, 8_000):
         eth0.set_condition(rate(kbit), "up")
-        assert goodput(laptop, server, kbit * 60) == about(kbit)
+        assert_goodput(laptop, server, kbit * 60, kbit)
     eth0.set_condition(None)
     assert goodput(laptop, server, 2_000_000) > 3 * expected(8_000)
 
@@ -122,7 +128,7 @@ def test_what_counts_are_packets_of_the_wire(net):
     server, laptop = net.device("server"), net.device("laptop")
     laptop.iface("eth0").set_condition(rate(10_000, queue_pkts=400), "up")
 
-    assert goodput(laptop, server, 600_000) == about(10_000)
+    assert_goodput(laptop, server, 600_000, 10_000)
     told = laptop.run(["tc", "-s", "qdisc", "show", "dev", "eth0"], capture_output=True, text=True)
     sent, packets = next(
         (int(line.split()[1]), int(line.split()[3]))
@@ -155,9 +161,9 @@ def test_a_condition_goes_with_its_interface_to_another_lan(net):
 
     assert eth0.condition("down") == rate(4_000)
     server = net.device("server")
-    assert goodput(server, laptop, 400_000) == about(4_000)
+    assert_goodput(server, laptop, 400_000, 4_000)
     eth0.set_mtu(1_400)
-    assert goodput(server, laptop, 400_000) == about(4_000)
+    assert_goodput(server, laptop, 400_000, 4_000)
 
 
 def test_an_interface_that_goes_down_and_up_keeps_its_condition(net):
@@ -167,7 +173,7 @@ def test_an_interface_that_goes_down_and_up_keeps_its_condition(net):
     eth0.down()
     eth0.up()
 
-    assert goodput(laptop, server, 400_000) == about(4_000)
+    assert_goodput(laptop, server, 400_000, 4_000)
 
 
 def test_long_packets_need_no_larger_burst(net):
@@ -222,4 +228,4 @@ def test_a_lab_of_a_file_has_its_conditions(lab_factory, tmp_path):
     )
     with Lab.load(file) as lab:
         a, b = lab.device("a"), lab.device("b")
-        assert goodput(a, b, 400_000) == about(4_000)
+        assert_goodput(a, b, 400_000, 4_000)
