@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from patchbay import HostNotCapable
 from patchbay.doctor import capabilities
-from patchbay.guest.cache import best_kernel
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 400
@@ -21,6 +19,7 @@ def _environment():
     return {name: value for name, value in os.environ.items() if name != "TMPDIR"}
 
 
+@pytest.mark.patchbay_needs("guest")
 @pytest.mark.parametrize(
     ("time", "which"),
     [("real", "takes_its_time or own_time or cut or changes"), ("virtual", "test")],
@@ -28,10 +27,6 @@ def _environment():
 def test_netem_does_what_was_asked_for_in_a_guest(time, which):
     if capabilities().capability("netem").works:
         pytest.skip("this kernel has netem itself: the tests ran already")
-    try:
-        best_kernel()
-    except HostNotCapable as error:
-        pytest.skip(str(error))
     guest = [sys.executable, "-m", "patchbay", "guest", "--time", time, "--seed", "1"]
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(
