@@ -164,7 +164,7 @@ def test_large_packets_of_segmentation_offload_are_whole(lab, tmp_path):
     wait_until(lambda: server.call(is_listening, 5000))
     with laptop.iface("eth0").capture(tmp_path / "a.pcapng", filter="tcp and outbound") as capture:
         laptop.call(send, str(server.ip), 5000, 4_000_000)
-    assert listening.result(PATIENCE) == 4_000_000
+        assert listening.result(PATIENCE) == 4_000_000
     seen = set()
     for each in read(tmp_path / "a.pcapng").packets:
         assert len(each.data) == each.length

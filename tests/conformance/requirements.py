@@ -230,9 +230,10 @@ def errors_of_anyone_pass(bench: Bench) -> bool:
         about = packets.udp_packet(seen, server.getsockname())
         bench.lab.device("two").call(packets.send_too_long, bench.outside, about, 700)
         told = packets.told_of_mtu(inside, 700)
+        no_longer = bench.timeout("udp") <= before  # asked now: a datagram may refresh a mapping
         inside.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         server.sendto(b"still there", seen)
-        return told and arrives(b"still there", inside) and bench.timeout("udp") <= before
+        return told and no_longer and arrives(b"still there", inside)
 
 
 def errors_about_nothing_are_dropped(bench: Bench) -> bool:
