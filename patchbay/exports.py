@@ -52,6 +52,7 @@ from patchbay.stun.discovery import NatBehaviour
 from patchbay.stun_server import StunServer
 from patchbay.values import (
     DelayTable,
+    DropList,
     Firewall,
     FirewallAction,
     FirewallConfig,
@@ -106,6 +107,7 @@ __all__ = [
     "DelayTable",
     "Delays",
     "Device",
+    "DropList",
     "Endpoint",
     "EngineChoice",
     "Event",

@@ -63,6 +63,7 @@ def condition(value: LinkCondition) -> str:
         (value.reorder_pct, f"{value.reorder_pct:g}% reordered"),
         (value.duplicate_pct, f"{value.duplicate_pct:g}% twice"),
         (value.corrupt_pct, f"{value.corrupt_pct:g}% corrupt"),
+        (value.drops is not None, "drop list"),
     ]
     return ", ".join(text for amount, text in found if amount) or "custom"
 

@@ -66,6 +66,8 @@ def _of_condition(condition: LinkCondition) -> list[tuple[str, str]]:
         return []
     found = [("tbf", "any condition")]
     found += [("netem", field) for field in _OF_NETEM if getattr(condition, field)]
+    if condition.drops is not None:
+        found.append(("drop lists", "drops"))
     if condition.corrupt_valid_checksum and condition.corrupt_pct:
         found.append(("corruption with right checksums", "corrupt_valid_checksum"))
     if condition.mtu is not None:

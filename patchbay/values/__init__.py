@@ -6,6 +6,7 @@ Wherever one of them is asked for, its lower-case name does as well: `"home"`, `
 """
 
 from patchbay.values.delay import DelayTable, JitterDistribution, Slots
+from patchbay.values.drops import DropList
 from patchbay.values.engine import LinkEngine
 from patchbay.values.firewall import Firewall, FirewallConfig, parse_firewall
 from patchbay.values.firewall_rule import (
@@ -48,6 +49,7 @@ __all__ = [
     "MTU_DEFAULT",
     "MTU_MAX",
     "DelayTable",
+    "DropList",
     "Firewall",
     "FirewallAction",
     "FirewallConfig",

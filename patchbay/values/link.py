@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from patchbay.errors import ConfigError, Problems
 from patchbay.values.delay import DelayTable, JitterDistribution, Slots
+from patchbay.values.drops import DropList
 from patchbay.values.flow import FlowMatch
 from patchbay.values.loss import FourState, GilbertElliott
 from patchbay.values.parsing import (
@@ -73,6 +74,7 @@ class LinkCondition:
         mtu: longest IP packet in bytes that passes; longer ones are lost without a word, as in a
             black hole of path MTU discovery. None for no limit but that of the interface.
         slots: bursts in which packets leave.
+        drops: exactly which packets are lost, before all else; None for no such list.
     """
 
     latency_ms: float
@@ -96,6 +98,7 @@ class LinkCondition:
     ecn: bool
     mtu: int | None
     slots: Slots | None
+    drops: DropList | None
 
     LAN: ClassVar[LinkCondition]
     WIFI: ClassVar[LinkCondition]
@@ -146,6 +149,7 @@ class LinkCondition:
         ecn: bool = False,
         mtu: int | None = None,
         slots: Slots | None = None,
+        drops: DropList | None = None,
     ) -> None:
         """Say what packets meet; see the attributes.
 
@@ -162,6 +166,9 @@ class LinkCondition:
         self._check_numbers(problems)
         self._check_loss(problems)
         self._check_queue(problems)
+        given_drops: object = drops
+        if not isinstance(given_drops, DropList | None):
+            problems.add("drops", f"{drops!r} is no DropList(...), such as DropList([3, 7])")
         problems.check()
 
     def _check_numbers(self, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from patchbay.errors import Problems
+from patchbay.values.drops import DropList
 from patchbay.values.link import LinkCondition
 from patchbay.values.parsing import check_number, is_number
 
@@ -22,12 +23,14 @@ class RegionLink:
         jitter_ms: how far the delay of a packet may be from `latency_ms`, either way.
         loss_pct: share of packets that are lost.
         rate_mbit: megabits per second; None for no limit.
+        drops: exactly which packets are lost; None for no such list.
     """
 
     latency_ms: float = 0
     jitter_ms: float = 0
     loss_pct: float = 0
     rate_mbit: float | None = None
+    drops: DropList | None = None
 
     WORLD: ClassVar[Mapping[tuple[str, str], RegionLink]]
     """The links between five parts of the world, with latencies that were measured."""
@@ -39,6 +42,9 @@ class RegionLink:
         check_number(problems, "loss_pct", self.loss_pct, 0, 100, "per cent")
         if self.rate_mbit is not None and not (is_number(self.rate_mbit) and self.rate_mbit > 0):
             problems.add("rate_mbit", f"{self.rate_mbit!r} is not a number above 0")
+        drops: object = self.drops
+        if not isinstance(drops, DropList | None):
+            problems.add("drops", f"{self.drops!r} is no DropList(...), such as DropList([3, 7])")
         problems.check()
 
     @classmethod
@@ -59,6 +65,7 @@ class RegionLink:
             jitter_ms=self.jitter_ms,
             loss_pct=self.loss_pct,
             rate_kbit=None if self.rate_mbit is None else self.rate_mbit * 1000,
+            drops=self.drops,
         )
 
 

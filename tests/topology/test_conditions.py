@@ -12,6 +12,7 @@ from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.toml import dumping, values, writing
 from patchbay.values import (
     DelayTable,
+    DropList,
     FlowMatch,
     FourState,
     GilbertElliott,
@@ -41,6 +42,12 @@ EVERYTHING = LinkCondition(
     ecn=True,
     mtu=1400,
     slots=Slots(interval_ms=10, interval_max_ms=20, max_packets=5, max_bytes=9000),
+    drops=DropList(
+        [7, 3, 7],
+        flow_packets=range(1, 3),
+        between_ms=[(0, 1.5), (20, 30)],
+        match=FlowMatch(protocol="udp", port=(1, 9)),
+    ),
 )
 CONDITIONS = [
     EVERYTHING,
@@ -49,6 +56,7 @@ CONDITIONS = [
     LinkCondition(loss_model=FourState(1, 30, 10, 80, 0.5)),
     LinkCondition(rate_kbit=1000, queue_ms=50.5, queue_discipline="codel"),
     LinkCondition(rate_kbit=1000, queue_bytes=50_000),
+    LinkCondition(drops=DropList([1])),
 ]
 FLOWS = [
     FlowMatch(),
@@ -138,6 +146,17 @@ def test_mistakes_have_their_places(given, places):
         lambda: Slots(interval_ms=0),
         lambda: Slots(interval_ms=5, interval_max_ms=4),
         lambda: Slots(interval_ms=5, max_packets=0),
+        lambda: DropList(),
+        lambda: DropList([0]),
+        lambda: DropList(3),
+        lambda: DropList([True]),
+        lambda: DropList(flow_packets=["first"]),
+        lambda: DropList(between_ms=[(3, 2)]),
+        lambda: DropList(between_ms=[(-1, 2)]),
+        lambda: DropList(between_ms=[5]),
+        lambda: DropList(between_ms=(5, 6)),
+        lambda: DropList([1], match="udp"),
+        lambda: LinkCondition(drops=[3, 7]),
         lambda: FlowMatch(protocol="updp"),
         lambda: FlowMatch(protocol=256),
         lambda: FlowMatch(protocol="icmp", port=7),

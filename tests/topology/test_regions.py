@@ -18,7 +18,7 @@ from patchbay.topology.partitions import partition_tables
 from patchbay.topology.plan import node_plan, plan
 from patchbay.topology.snapshot import interface_snapshots
 from patchbay.topology.ways import find_ways
-from patchbay.values import LinkCondition, RegionLink
+from patchbay.values import DropList, LinkCondition, RegionLink
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -355,11 +355,12 @@ def test_a_file_links_regions_by_latencies_or_in_full():
 
 def test_what_packets_meet_between_regions_is_written_and_read():
     t = world(link("us", "eu"))
-    there, back = RegionLink(40, 2.5, 0.1, 100), RegionLink(latency_ms=55)
+    drops = DropList([3], between_ms=[(1, 2)])
+    there, back = RegionLink(40, 2.5, 0.1, 100, drops), RegionLink(latency_ms=55)
     t = replace(t, trunks=(replace(t.trunks[0], link=there, back=back),))
     (request,) = (each for each in toml.load(toml.dump(t)).requests if each.name == "us - eu")
     assert (request.link, request.back) == (there, back)
-    assert there.condition == LinkCondition(40, 2.5, 0.1, 100_000)
+    assert there.condition == LinkCondition(40, 2.5, 0.1, 100_000, drops=drops)
 
 
 def test_mistakes_in_a_file_have_their_lines():
@@ -372,6 +373,7 @@ def test_mistakes_in_a_file_have_their_lines():
         latency-ms = "far"
         [[region-link]]
         loss-pct = 200
+        drops = { packets = [0] }
         [[router]]
         name = "dc"
         region = "usa"
@@ -385,6 +387,7 @@ def test_mistakes_in_a_file_have_their_lines():
         "f:7: region-link, latency-ms: 'far' is not a number",
         "region-link, between: it is missing",
         "f:9: region-link, loss-pct: 200 is not a number of per cent",
-        "f:12: router 'dc', region: there is no region 'usa'; did you mean 'us'?",
+        "f:10: region-link, drops, packets: 0 is not a whole number from 1 on",
+        "f:13: router 'dc', region: there is no region 'usa'; did you mean 'us'?",
     ):
         assert part in told

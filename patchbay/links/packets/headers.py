@@ -44,6 +44,12 @@ class Headers:
     traffic_class: int
     end: int
 
+    @property
+    def flow(self) -> bytes:
+        """What the packets of one direction of a flow have in common."""
+        ports = b"" if self.ports is None else b"%d %d" % self.ports
+        return self.source + self.destination + bytes((self.protocol,)) + ports
+
 
 def parse(frame: Frame) -> Headers | None:
     """Return what a frame says of its IP packet; None if there is none, or not a whole header."""

@@ -14,6 +14,7 @@ from itertools import count
 from patchbay.links.packets.checksum import flip_bit
 from patchbay.links.packets.counters import Counters
 from patchbay.links.packets.delay import MILLISECOND, delays
+from patchbay.links.packets.drops import Drops
 from patchbay.links.packets.frame import Frame, Pool
 from patchbay.links.packets.headers import ip_length
 from patchbay.links.packets.loss import loss_of
@@ -35,6 +36,7 @@ class Path:
         streams: Streams,
         pool: Pool,
         counters: Counters,
+        drops: Drops,
         *,
         closed: bool = False,
     ) -> None:
@@ -45,6 +47,7 @@ class Path:
             streams: where random choices come from.
             pool: where lost frames go back to.
             counters: what is counted.
+            drops: carries out drop lists.
             closed: whether packets, once they have taken their delay, wait until `open` is
                 called: then there are others on other paths that they must not overtake.
         """
@@ -52,6 +55,7 @@ class Path:
         self._streams = streams
         self._pool = pool
         self._counters = counters
+        self._drops = drops
         self._line: deque[Frame] = deque()
         """Packets on their way, in the order in which they arrive."""
         self._overtaking: list[tuple[int, int, Frame]] = []
@@ -68,6 +72,7 @@ class Path:
     def _take_on(self, condition: LinkCondition) -> None:
         stream = self._streams.stream
         self._condition = condition
+        self._drops.change(condition.drops)
         self._loss = loss_of(condition, stream("loss"))
         self._duplicate = condition.duplicate_pct / 100
         self._corrupt = condition.corrupt_pct / 100
@@ -82,6 +87,7 @@ class Path:
         self._queue = queue_of(condition, stream("flows"), self._drop, self._count_mark)
         self._plain = (
             self._loss is None
+            and self._drops.empty
             and not (self._duplicate or self._corrupt or self._reorder)
             and self._delay is None
             and condition.mtu is None
@@ -147,6 +153,9 @@ class Path:
     def offer(self, now: int, frame: Frame) -> None:
         """Take a packet that was sent at a time."""
         condition = self._condition
+        if self._drops.takes(now, frame):
+            self._drop(frame, "list")
+            return
         if condition.mtu is not None and ip_length(frame) > condition.mtu:
             self._drop(frame, "mtu")
             return

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from patchbay.links.packets.counters import Counters
+from patchbay.links.packets.drops import Drops
 from patchbay.links.packets.frame import Frame, Heap, Pool
 from patchbay.links.packets.headers import matches, parse
 from patchbay.links.packets.path import Path
@@ -38,6 +39,8 @@ class Pipeline:
         self._pool: Pool = Heap() if pool is None else pool
         self._spec = spec
         self._streams: dict[str, Streams] = {}
+        self._drops: dict[str, Drops] = {}
+        """What carries out the drop list of each flow, which goes on while the flow is there."""
         self._leaving: deque[list[Path]] = deque()
         """The paths before each change of the flows, until they are empty: the oldest first."""
         self._begin()
@@ -76,8 +79,18 @@ class Pipeline:
         self._spec = spec
         self._begin()
 
+    def begin(self, now: int) -> None:
+        """Let times that count from the setting of a condition begin now.
+
+        Those that have begun go on; without this they begin with the first packet.
+        """
+        for drops in self._drops.values():
+            drops.begin(now)
+
     def _begin(self) -> None:
         self._matches: list[FlowMatch] = [match for match, _ in self._spec.flows]
+        flows = ["", *map(str, self._matches)]
+        self._drops = {flow: self._drops.get(flow) or Drops() for flow in flows}
         self._paths = [self._path(str(match), condition) for match, condition in self._spec.flows]
         self._default = self._path("", self._spec.condition)
 
@@ -87,7 +100,8 @@ class Pipeline:
             name = f"{self._spec.name}/{flow}" if flow else self._spec.name
             streams = self._streams[flow] = Streams(self._spec.seed, name)
         closed = bool(self._leaving)
-        return Path(condition, streams, self._pool, self.counters, closed=closed)
+        drops = self._drops[flow]
+        return Path(condition, streams, self._pool, self.counters, drops, closed=closed)
 
     # -- packets
 

@@ -247,10 +247,7 @@ class FairQueues:
         headers = parse(frame)
         if headers is None:
             return 0
-        key = headers.source + headers.destination + bytes((headers.protocol,))
-        if headers.ports is not None:
-            key += b"%d %d" % headers.ports
-        return crc32(key, self._perturbation) % FLOWS
+        return crc32(headers.flow, self._perturbation) % FLOWS
 
 
 def _discard(drop: Drop, mark: Callable[[Frame], bool]) -> Callable[[Frame], bool]:

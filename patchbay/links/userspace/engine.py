@@ -175,6 +175,7 @@ class Engine:
         for direction, spec in zip(wire.directions, (up, down), strict=True):
             self._look_after(direction)
             direction.pipeline.change(from_plain(LinkSpec, spec))
+            direction.pipeline.begin(time.monotonic_ns())
             self._look_after(direction)
         return None
 
@@ -194,6 +195,7 @@ class Engine:
         shared.router = bytes.fromhex(router)
         self._look_after(shared)
         shared.pipeline.change(value)
+        shared.pipeline.begin(time.monotonic_ns())
         self._look_after(shared)
         for link in links:
             self._wires[link].down.shared = shared

@@ -116,6 +116,7 @@ class Direction:
 
     def begin(self, now: int, moment: int, *, groups: bool) -> None:
         """Take what has arrived, but for what others have passed on; see `Port.skip`."""
+        self.pipeline.begin(now)
         self._offer(now, self.source.skip(moment, self._slab, groups=groups))
 
     def _offer(self, now: int, frames: list[Frame]) -> None:

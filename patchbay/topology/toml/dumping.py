@@ -14,14 +14,15 @@ from patchbay.topology.model import IX, Device, Interface, Router, Topology
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.topology.toml.description import Description, Place
 from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
+from patchbay.topology.toml.packets import dump_drops, dump_match
 from patchbay.topology.toml.regions import dump_partitions, dump_regions, numbers, region_requests
 from patchbay.topology.toml.writing import Value, key, table
 from patchbay.values import (
     DelayTable,
+    DropList,
     Firewall,
     FirewallConfig,
     FirewallRule,
-    FlowMatch,
     FourState,
     GilbertElliott,
     IfaceConfig,
@@ -267,21 +268,9 @@ def _condition(condition: LinkCondition) -> Value:
 
 def _flows(flows: Flows) -> Value:
     return [
-        {"match": _match(match), "condition": _condition(condition)} for match, condition in flows
+        {"match": dump_match(match), "condition": _condition(condition)}
+        for match, condition in flows
     ]
-
-
-def _match(match: FlowMatch) -> Value:
-    found: dict[str, Value] = {}
-    if match.protocol is not None:
-        found["protocol"] = match.protocol
-    if match.port is not None:
-        found["port"] = list(match.port)
-    if match.address is not None:
-        found["address"] = str(match.address)
-    if match.dscp is not None:
-        found["dscp"] = match.dscp
-    return found
 
 
 def _nat(nat: Nat | NatConfig) -> Value:
@@ -334,6 +323,8 @@ def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
             found[kebab(each.name)] = list(value.ports or ())
         elif isinstance(value, DelayTable):
             found[kebab(each.name)] = list(value.deviations)
+        elif isinstance(value, DropList):
+            found[kebab(each.name)] = dump_drops(value)
         elif isinstance(value, NatTimeouts | GilbertElliott | FourState | Slots):
             found[kebab(each.name)] = _fields(value)
         elif each.name == "rules":

@@ -46,7 +46,8 @@ INTERFACE_KEYS = [
     "port",
 ]
 REGION_KEYS = ("transit", "downstream", "downstream6", "latencies", "number")
-LINK_FIELDS = ("latency_ms", "jitter_ms", "loss_pct", "rate_mbit")
+LINK_NUMBERS = ("latency_ms", "jitter_ms", "loss_pct", "rate_mbit")
+LINK_FIELDS = (*LINK_NUMBERS, "drops")
 """The keys of a link between regions that say what packets meet."""
 REGION_LINK_KEYS = ("between", *LINK_FIELDS, "back", "broken", "reroute", "number")
 PARTITION_KEYS = ("sides", "one_way")

@@ -11,12 +11,14 @@ from patchbay.topology.requests import RegionRequest, TrunkRequest
 from patchbay.topology.toml import values
 from patchbay.topology.toml.keys import (
     LINK_FIELDS,
+    LINK_NUMBERS,
     PARTITION_KEYS,
     REGION_KEYS,
     REGION_LINK_KEYS,
     kebab,
 )
 from patchbay.topology.toml.lines import Path
+from patchbay.topology.toml.packets import dump_drops
 from patchbay.topology.toml.tables import File, Table
 from patchbay.topology.toml.writing import Value, key, table
 from patchbay.values import RegionLink
@@ -86,12 +88,12 @@ def read_partition(
 
 def _link(own: Table) -> RegionLink | None:
     given: dict[str, float] = {}
-    for name in LINK_FIELDS:
+    for name in LINK_NUMBERS:
         value = own.parsed(name, _number)
         if value is not None:
             given[name] = value
     try:
-        return RegionLink(**given)
+        return RegionLink(**given, drops=own.parsed("drops", values.drops))
     except ConfigError as error:
         for each in error.problems:
             own.problem(each.place, each.message)
@@ -179,5 +181,8 @@ def dump_partitions(topology: Topology) -> Iterator[str]:
 
 
 def _fields(link: RegionLink) -> Mapping[str, Value]:
-    given = {name: getattr(link, name) for name in LINK_FIELDS}
-    return {kebab(name): value for name, value in given.items() if value}
+    given = {name: getattr(link, name) for name in LINK_NUMBERS}
+    found: dict[str, Value] = {kebab(name): value for name, value in given.items() if value}
+    if link.drops is not None:
+        found["drops"] = dump_drops(link.drops)
+    return found

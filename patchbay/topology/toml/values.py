@@ -12,6 +12,7 @@ from patchbay.links.spec import Flows
 from patchbay.topology.toml.keys import kebab
 from patchbay.values import (
     DelayTable,
+    DropList,
     Firewall,
     FirewallAction,
     FirewallConfig,
@@ -111,6 +112,12 @@ def _match(value: object) -> FlowMatch:
     names = FlowMatch.__slots__
     parsers: dict[str, Parser] = {**dict.fromkeys(names, _as_is), "port": _port_or_ports}
     return _made(FlowMatch, _entries(value), parsers)
+
+
+def drops(value: object) -> DropList:
+    """Read a drop list."""
+    parsers = {**dict.fromkeys(DropList.__slots__, _as_is), "match": _match}
+    return _made(DropList, _entries(value), parsers)
 
 
 def _port_or_ports(value: object) -> object:
@@ -363,6 +370,7 @@ _CONDITION_FIELDS: Mapping[str, Parser] = {
     "loss_model": _loss_model,
     "queue_discipline": _discipline,
     "slots": _slots,
+    "drops": drops,
 }
 _NAT_FIELDS: Mapping[str, Parser] = {
     **dict.fromkeys(NatConfig.__slots__, _as_is),
