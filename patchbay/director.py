@@ -15,7 +15,7 @@ from typing import Any, cast
 from actors.errors import NodeGone
 from actors.protocol import Plain
 from actors.supervisor import NodeSpec, Supervisor
-from patchbay.errors import PatchbayError
+from patchbay.errors import RefusedByKernel
 from patchbay.etc import static_files
 from patchbay.events import EventLog
 from patchbay.firewall_requests import FirewallRequests
@@ -28,6 +28,7 @@ from patchbay.region_requests import RegionRequests
 from patchbay.services.running import Services
 from patchbay.topology import edit
 from patchbay.topology.diff import steps
+from patchbay.topology.empty import new_topology
 from patchbay.topology.graph import (
     find_device,
     find_interface,
@@ -61,16 +62,12 @@ _REQUESTS: dict[str, Any] = {
 }
 
 
-class RefusedByKernel(PatchbayError):
-    """The kernel refused a change of the network; what had been done of it was undone."""
-
-
 class LabDirector(NatRequests, RegionRequests, FirewallRequests):
     """Holds the topology of a lab and its namespaces; answers what clients ask."""
 
     def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None:
         self._supervisor = supervisor
-        self._topology = edit.new_topology(
+        self._topology = new_topology(
             cast("str", options["name"]),
             ipv6_provisioning=cast("str", options["ipv6_provisioning"]),
             ipv6_dad=cast("bool", options["ipv6_dad"]),

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from actors.errors import PatchbayError
 
-__all__ = ["ConfigError", "PatchbayError", "Problem", "Problems", "nearest"]
+__all__ = ["ConfigError", "PatchbayError", "Problem", "Problems", "RefusedByKernel", "nearest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,10 @@ class ConfigError(PatchbayError, ValueError):
             return str(self.problems[0])
         lines = "".join(f"\n  - {problem}" for problem in self.problems)
         return f"{len(self.problems)} mistakes:{lines}"
+
+
+class RefusedByKernel(PatchbayError):
+    """The kernel refused a change of the network; what had been done of it was undone."""
 
 
 class Problems:

@@ -1,179 +1,132 @@
-"""Everything that the package `patchbay` exports; loaded with the first name that is used."""
+"""Everything that the package `patchbay` exports, and the module that each name comes from.
 
-from actors.errors import (
-    CallTimeout,
-    HostNotCapable,
-    InternalError,
-    NodeDied,
-    NodeGone,
-    PatchbayError,
-    RemoteError,
-    TravelError,
-)
-from actors.exceptions import RemoteTraceback
-from actors.output import OutputLine
-from actors.process import Process
-from actors.tasks import Task
-from patchbay import clock
-from patchbay.aio import (
-    AsyncCapture,
-    AsyncDevice,
-    AsyncIface,
-    AsyncIx,
-    AsyncLab,
-    AsyncNode,
-    AsyncPartition,
-    AsyncProcess,
-    AsyncReflector,
-    AsyncRegion,
-    AsyncRouter,
-    AsyncStunServer,
-)
-from patchbay.capture.handle import Capture, CapturedInterface, CaptureStats
-from patchbay.director import RefusedByKernel
-from patchbay.errors import ConfigError, Problem
-from patchbay.events import Event
-from patchbay.fidelity import Fidelity
-from patchbay.iface import Iface, InterfaceStats
-from patchbay.lab import Lab
-from patchbay.link_stats import LinkStats
-from patchbay.links.choice import EngineChoice
-from patchbay.meter.path_mtu import NarrowLink, PathMtu
-from patchbay.meter.throughput import Delays, IperfResult
-from patchbay.meter.traceroute import Hop, TracerouteResult
-from patchbay.nat_table import NatEntry
-from patchbay.nodes import Device, Ix, Router
-from patchbay.partitions import Partition
-from patchbay.ping import PingResult
-from patchbay.reflectors import Observed, Reflector
-from patchbay.regions import Region
-from patchbay.stun.attributes import Endpoint
-from patchbay.stun.discovery import NatBehaviour
-from patchbay.stun_server import StunServer
-from patchbay.values import (
-    DelayTable,
-    DropList,
-    Firewall,
-    FirewallAction,
-    FirewallConfig,
-    FirewallDirection,
-    FirewallProtocol,
-    FirewallRule,
-    FlowMatch,
-    FourState,
-    GilbertElliott,
-    IfaceConfig,
-    IpSupport,
-    Ipv6Provisioning,
-    JitterDistribution,
-    LinkCondition,
-    LinkEngine,
-    Nat,
-    NatConfig,
-    NatFiltering,
-    NatMapping,
-    NatPooling,
-    NatPorts,
-    NatTimeouts,
-    NatV6Mode,
-    PortForward,
-    PortMapping,
-    PortPolicy,
-    QueueDiscipline,
-    RegionLink,
-    RouterPreset,
-    Slots,
-)
-from patchbay.version import __version__
+`__init__.pyi` tells type checkers the same; the tests compare the two. A name is loaded when it is
+first used, with what it needs and no more: a program waits for what it uses.
+"""
 
-__all__ = [
-    "AsyncCapture",
-    "AsyncDevice",
-    "AsyncIface",
-    "AsyncIx",
-    "AsyncLab",
-    "AsyncNode",
-    "AsyncPartition",
-    "AsyncProcess",
-    "AsyncReflector",
-    "AsyncRegion",
-    "AsyncRouter",
-    "AsyncStunServer",
-    "CallTimeout",
-    "Capture",
-    "CaptureStats",
-    "CapturedInterface",
-    "ConfigError",
-    "DelayTable",
-    "Delays",
-    "Device",
-    "DropList",
-    "Endpoint",
-    "EngineChoice",
-    "Event",
-    "Fidelity",
-    "Firewall",
-    "FirewallAction",
-    "FirewallConfig",
-    "FirewallDirection",
-    "FirewallProtocol",
-    "FirewallRule",
-    "FlowMatch",
-    "FourState",
-    "GilbertElliott",
-    "Hop",
-    "HostNotCapable",
-    "Iface",
-    "IfaceConfig",
-    "InterfaceStats",
-    "InternalError",
-    "IpSupport",
-    "IperfResult",
-    "Ipv6Provisioning",
-    "Ix",
-    "JitterDistribution",
-    "Lab",
-    "LinkCondition",
-    "LinkEngine",
-    "LinkStats",
-    "NarrowLink",
-    "Nat",
-    "NatBehaviour",
-    "NatConfig",
-    "NatEntry",
-    "NatFiltering",
-    "NatMapping",
-    "NatPooling",
-    "NatPorts",
-    "NatTimeouts",
-    "NatV6Mode",
-    "NodeDied",
-    "NodeGone",
-    "Observed",
-    "OutputLine",
-    "Partition",
-    "PatchbayError",
-    "PathMtu",
-    "PingResult",
-    "PortForward",
-    "PortMapping",
-    "PortPolicy",
-    "Problem",
-    "Process",
-    "QueueDiscipline",
-    "Reflector",
-    "RefusedByKernel",
-    "Region",
-    "RegionLink",
-    "RemoteError",
-    "RemoteTraceback",
-    "Router",
-    "RouterPreset",
-    "Slots",
-    "StunServer",
-    "Task",
-    "TracerouteResult",
-    "TravelError",
-    "__version__",
-    "clock",
-]
+from collections.abc import Mapping
+from types import MappingProxyType
+
+NAMES = {
+    "actors.errors": (
+        "CallTimeout",
+        "HostNotCapable",
+        "InternalError",
+        "NodeDied",
+        "NodeGone",
+        "PatchbayError",
+        "RemoteError",
+        "TravelError",
+    ),
+    "actors.exceptions": ("RemoteTraceback",),
+    "actors.output": ("OutputLine",),
+    "actors.process": ("Process",),
+    "actors.tasks": ("Task",),
+    "patchbay.aio": (
+        "AsyncCapture",
+        "AsyncDevice",
+        "AsyncIface",
+        "AsyncIx",
+        "AsyncLab",
+        "AsyncNode",
+        "AsyncPartition",
+        "AsyncProcess",
+        "AsyncReflector",
+        "AsyncRegion",
+        "AsyncRouter",
+        "AsyncStunServer",
+    ),
+    "patchbay.capture.handle": (
+        "Capture",
+        "CapturedInterface",
+        "CaptureStats",
+    ),
+    "patchbay.errors": (
+        "ConfigError",
+        "Problem",
+        "RefusedByKernel",
+    ),
+    "patchbay.events": ("Event",),
+    "patchbay.fidelity": ("Fidelity",),
+    "patchbay.iface": (
+        "Iface",
+        "InterfaceStats",
+    ),
+    "patchbay.lab": ("Lab",),
+    "patchbay.link_stats": ("LinkStats",),
+    "patchbay.links.choice": ("EngineChoice",),
+    "patchbay.meter.path_mtu": (
+        "NarrowLink",
+        "PathMtu",
+    ),
+    "patchbay.meter.throughput": (
+        "Delays",
+        "IperfResult",
+    ),
+    "patchbay.meter.traceroute": (
+        "Hop",
+        "TracerouteResult",
+    ),
+    "patchbay.nat_table": ("NatEntry",),
+    "patchbay.nodes": (
+        "Device",
+        "Ix",
+        "Router",
+    ),
+    "patchbay.partitions": ("Partition",),
+    "patchbay.ping": ("PingResult",),
+    "patchbay.reflectors": (
+        "Observed",
+        "Reflector",
+    ),
+    "patchbay.regions": ("Region",),
+    "patchbay.stun.attributes": ("Endpoint",),
+    "patchbay.stun.discovery": ("NatBehaviour",),
+    "patchbay.stun_server": ("StunServer",),
+    "patchbay.values": (
+        "DelayTable",
+        "DropList",
+        "Firewall",
+        "FirewallAction",
+        "FirewallConfig",
+        "FirewallDirection",
+        "FirewallProtocol",
+        "FirewallRule",
+        "FlowMatch",
+        "FourState",
+        "GilbertElliott",
+        "IfaceConfig",
+        "IpSupport",
+        "Ipv6Provisioning",
+        "JitterDistribution",
+        "LinkCondition",
+        "LinkEngine",
+        "Nat",
+        "NatConfig",
+        "NatFiltering",
+        "NatMapping",
+        "NatPooling",
+        "NatPorts",
+        "NatTimeouts",
+        "NatV6Mode",
+        "PortForward",
+        "PortMapping",
+        "PortPolicy",
+        "QueueDiscipline",
+        "RegionLink",
+        "RouterPreset",
+        "Slots",
+    ),
+    "patchbay.version": ("__version__",),
+}
+"""The names that each module gives."""
+
+MODULES = ("clock",)
+"""The modules below `patchbay` that are public themselves."""
+
+HOME: Mapping[str, str] = MappingProxyType(
+    {name: module for module, names in NAMES.items() for name in names}
+)
+"""The module that a name comes from."""
+
+ALL = sorted((*HOME, *MODULES))

@@ -21,8 +21,7 @@ from patchbay.nodes import Device, Router, addresses_of
 from patchbay.partitions import LabPartitions
 from patchbay.regions import LabRegions
 from patchbay.stun_server import add_stun_server
-from patchbay.topology import toml
-from patchbay.topology.edit import new_topology
+from patchbay.topology.empty import new_topology
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.requests import (
@@ -139,6 +138,8 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
             ConfigError: all mistakes in the file, with their lines.
             FileNotFoundError: there is no such file.
         """
+        from patchbay.topology import toml  # most labs are made in Python
+
         source = Path(path)
         description = toml.load(source.read_text(encoding="utf-8"), source=str(source))
         topology = description.topology(source.stem)

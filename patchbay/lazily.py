@@ -1,4 +1,4 @@
-"""Loads what `patchbay` exports when it is first asked for any of it (PEP 562)."""
+"""Loads a name that `patchbay` exports when it is first asked for (PEP 562)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import sys
 
 def __getattr__(name: str) -> object:
     """A public name of the package."""
+    from patchbay.exports import ALL, HOME, MODULES
+
     package = sys.modules["patchbay"]
-    if not name.startswith("__") or name in ("__all__", "__version__"):
-        exports = importlib.import_module("patchbay.exports")
-        public = {each: getattr(exports, each) for each in ("__all__", *exports.__all__)}
-        vars(package).update(public)
-        if name in public:
-            return public[name]
-    message = f"module 'patchbay' has no attribute {name!r}"
-    raise AttributeError(message, name=name, obj=package)
+    value: object
+    if name == "__all__":
+        value = list(ALL)
+    elif name in MODULES:
+        value = importlib.import_module(f"patchbay.{name}")
+    elif name in HOME:
+        value = getattr(importlib.import_module(HOME[name]), name)
+    else:
+        message = f"module 'patchbay' has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=package)
+    setattr(package, name, value)
+    return value
 
 
 def __dir__() -> list[str]:
     """The names that the package has."""
-    exports = importlib.import_module("patchbay.exports")
-    return sorted({*vars(sys.modules["patchbay"]), *exports.__all__})
+    from patchbay.exports import ALL
+
+    return sorted({*vars(sys.modules["patchbay"]), *ALL})

@@ -1,4 +1,7 @@
-"""What nodes can tell of their network: whether it answers, by which way, and what it carries."""
+"""What nodes can tell of their network: whether it answers, by which way, and what it carries.
+
+The meters are loaded when they are used.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from actors.node import Node
 from patchbay.capture.handle import Capture
 from patchbay.capture.output import Destination
 from patchbay.capture.selection import Selection
-from patchbay.meter.path_mtu import PathMtu, probe_mtu
-from patchbay.meter.throughput import IperfResult, iperf
-from patchbay.meter.traceroute import TracerouteResult, traceroute
 from patchbay.ping import PingResult, ping
 
 if TYPE_CHECKING:
     from patchbay.lab import Lab
+    from patchbay.meter.path_mtu import PathMtu
+    from patchbay.meter.throughput import IperfResult
+    from patchbay.meter.traceroute import TracerouteResult
 
 Target: TypeAlias = IPv4Address | IPv6Address | str | Node
 """An address, a name that a node resolves, or a node."""
@@ -65,6 +68,8 @@ class Measuring(Node):
                 one in a second for each asker).
             timeout: seconds to wait for each answer.
         """
+        from patchbay.meter.traceroute import traceroute
+
         return self.call(traceroute, self.address_of(target), max_hops, probes, timeout)
 
     def probe_mtu(self, target: Target, *, timeout: float = 0.5, tries: int = 3) -> PathMtu:
@@ -75,6 +80,8 @@ class Measuring(Node):
             timeout: seconds to wait for an answer.
             tries: how often a size must stay without an answer to be too large.
         """
+        from patchbay.meter.path_mtu import probe_mtu
+
         return self.call(probe_mtu, self.address_of(target), timeout, tries)
 
     def iperf(
@@ -108,6 +115,8 @@ class Measuring(Node):
             TimeoutError: nothing gets through; with UDP only where it is `reverse`.
             TypeError: the server is no node.
         """
+        from patchbay.meter.throughput import iperf
+
         if not isinstance(server, Measuring):
             raise TypeError(f"iperf measures between two nodes of a lab, and {server!r} is none")
         return iperf(

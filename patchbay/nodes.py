@@ -15,13 +15,10 @@ from patchbay.measuring import Measuring, Target
 from patchbay.nat_table import NatEntry, nat_entries
 from patchbay.reflectors import Reflector
 from patchbay.router_firewall import RouterFirewall
-from patchbay.rules import text
-from patchbay.stun.discovery import NatBehaviour, discover
 from patchbay.stun_server import StunServer, server_address
 from patchbay.topology import model
 from patchbay.topology.graph import plugged_in
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.topology.plan import node_plan
 from patchbay.topology.requests import as_config
 from patchbay.topology.snapshot import InterfaceSnapshot
 from patchbay.values import (
@@ -43,6 +40,7 @@ from patchbay.values import (
 if TYPE_CHECKING:
     from patchbay.lab import Lab
     from patchbay.regions import Region
+    from patchbay.stun.discovery import NatBehaviour
 
 
 class LabNode(Measuring):
@@ -187,6 +185,8 @@ class LabNode(Measuring):
             TimeoutError: the server does not answer.
             ConfigError: one of the two has no address of this version of IP.
         """
+        from patchbay.stun.discovery import discover
+
         host, port = server_address(self, server, version)
         return self.call(discover, host, port, source_port, longest_lifetime, tries)
 
@@ -414,6 +414,9 @@ class Router(RouterFirewall, LabNode):
 
     def ruleset(self) -> str:
         """Its nftables rules, as `nft list ruleset` would print them."""
+        from patchbay.rules import text  # loaded by those who read them
+        from patchbay.topology.plan import node_plan
+
         self._model()
         return text.ruleset(node_plan(self._lab.topology(), self._name).tables)
 

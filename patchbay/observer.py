@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from actors.protocol import Plain
 from actors.supervisor import Supervisor
-from patchbay.capture.bpf import unpacked
 from patchbay.capture.keys import KeyLog
-from patchbay.capture.recordings import Recordings
-from patchbay.capture.selection import Selection
 from patchbay.events import EventLog
 from patchbay.fidelity import Fidelity, Totals
-from patchbay.link_stats import LinkStats, of_disciplines, of_engine
+from patchbay.link_counters import of_disciplines, of_engine
+from patchbay.link_stats import LinkStats
 from patchbay.links.userspace.process import EngineDied
 from patchbay.observation import Counters, Metrics, Wakefulness, soonest
 from patchbay.topology.graph import node_names
@@ -24,6 +22,9 @@ from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.snapshot import InterfaceSnapshot, interface_snapshots
 from patchbay.values import LinkEngine
 from patchbay.wiring.kernel import Kernel
+
+if TYPE_CHECKING:
+    from patchbay.capture.recordings import Recordings
 
 
 class Observer:
@@ -52,14 +53,8 @@ class Observer:
         self._topology = topology
         directory = cast("str | None", options["outdir"])
         self._key_log = KeyLog(directory) if options["tls_keys"] else None
-        self._recordings = Recordings(
-            supervisor,
-            kernel,
-            on_end=lambda number: self._log.add("capture_ended", capture=number),
-            on_lack=lambda number, reason: self._log.add(
-                "capture_incomplete", capture=number, reason=reason
-            ),
-        )
+        self._recordings: Recordings | None = None
+        """Made with the first recording, which loads what it takes: most labs have none."""
         self._wakefulness = Wakefulness(
             cast("float | None", options["max_lag_ms"]),
             lambda lag: self._log.add("timing_untrusted", lag_ms=round(lag, 3)),
@@ -78,7 +73,8 @@ class Observer:
 
     def follow(self, topology: Topology) -> None:
         """Take a change of the network into account that the kernel has made."""
-        self._recordings.follow(topology)
+        if self._recordings is not None:
+            self._recordings.follow(topology)
 
     def turn(self) -> float | None:
         """Do what is due; seconds until the next time, None if there is none."""
@@ -94,6 +90,19 @@ class Observer:
         self, selection: Plain, program: bytes, filter_text: str, snaplen: int | None
     ) -> Plain:
         """Start a recording; its client's channel and the file come with the request."""
+        from patchbay.capture.bpf import unpacked
+        from patchbay.capture.recordings import Recordings
+        from patchbay.capture.selection import Selection
+
+        if self._recordings is None:
+            self._recordings = Recordings(
+                self._supervisor,
+                self._kernel,
+                on_end=lambda number: self._log.add("capture_ended", capture=number),
+                on_lack=lambda number, reason: self._log.add(
+                    "capture_incomplete", capture=number, reason=reason
+                ),
+            )
         chosen = from_plain(Selection, selection)
         keys = [] if self._key_log is None else [self._key_log.descriptor]
         number = self._recordings.start(

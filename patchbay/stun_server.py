@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from patchbay.errors import ConfigError, Problem, Problems
-from patchbay.stun import serving
 from patchbay.stun.attributes import Endpoint
 from patchbay.values.parsing import is_port
 
@@ -33,6 +32,8 @@ class StunServer:
     @classmethod
     def start(cls, lab: Lab, name: str, router: Named | str | None, ports: Ports) -> Self:
         """Add a device to a lab, and a public router unless there is one, and start one there."""
+        from patchbay.stun import serving  # loaded with the first server
+
         first, other = ports
         problems = Problems()
         if not is_port(first) or not is_port(other) or first == other:
@@ -85,6 +86,8 @@ class StunServer:
 
     def close(self) -> None:
         """End it; its device stays."""
+        from patchbay.stun import serving
+
         self._node.call(serving.stop, self._number)
 
 

@@ -1,7 +1,9 @@
 """What `import patchbay` gives, and what it costs those who do not use it."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,20 @@ from patchbay import exports
 
 def test_every_exported_name_is_there():
     for name in patchbay.__all__:
-        assert getattr(patchbay, name) is getattr(exports, name)
-    assert patchbay.__all__ == sorted(set(exports.__all__))
+        assert getattr(patchbay, name) is not None
+    assert patchbay.__all__ == sorted((*exports.HOME, *exports.MODULES))
     assert set(patchbay.__all__) <= set(dir(patchbay))
+
+
+def test_type_checkers_are_told_the_same():
+    stub = ast.parse(Path(patchbay.__file__).with_suffix(".pyi").read_text())
+    imports = [each for each in stub.body if isinstance(each, ast.ImportFrom)]
+    home = {name.name: each.module for each in imports for name in each.names}
+    (names,) = [each.value for each in stub.body if isinstance(each, ast.Assign)]
+
+    assert all(name.asname == name.name for each in imports for name in each.names)
+    assert home == {**exports.HOME, **dict.fromkeys(exports.MODULES, "patchbay")}
+    assert ast.literal_eval(names) == patchbay.__all__
 
 
 def test_an_unknown_name_is_no_attribute():

@@ -266,13 +266,10 @@ HOST = """
     def pytest_configure(config):
         patchbay.doctor.capabilities = lambda: host
         if not CAN_RUN:
-            from patchbay import exports
-
             def Lab(*arguments, **options):
                 raise patchbay.HostNotCapable("no", "yes")
 
-            exports.Lab = Lab
-            vars(patchbay).pop("Lab", None)
+            patchbay.Lab = Lab
 """
 
 

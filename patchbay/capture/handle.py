@@ -10,8 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.channel import Channel, Closed
-from patchbay.capture.bpf import compile_filter, packed
-from patchbay.capture.language import parse
 from patchbay.capture.output import Destination, Output
 from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, PatchbayError, Problem, nearest
@@ -194,6 +192,10 @@ def _program(lab: Watched, filter_text: str | None, snaplen: int | None) -> byte
     Raises:
         ConfigError: what is wrong with the filter, or the snaplen.
     """
+    # they are loaded with the first recording: most labs have none
+    from patchbay.capture.bpf import compile_filter, packed
+    from patchbay.capture.language import parse
+
     if snaplen is not None and snaplen < 1:
         raise ConfigError(Problem("snaplen", f"a number of bytes from 1 on, not {snaplen!r}"))
     topology: list[Topology] = []

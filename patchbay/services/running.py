@@ -1,4 +1,7 @@
-"""Which services the routers of a lab have, and that they have them."""
+"""Which services the routers of a lab have, and that they have them.
+
+The services themselves are loaded with the first: most labs have none.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,23 @@ import functools
 import socket
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from patchbay.rules import portal as portal_rules
-from patchbay.services import igd, nat_pmp, pcp, portal, ssdp
-from patchbay.services.http import Request
-from patchbay.services.leases import Leases
-from patchbay.services.sockets import DatagramServer, HttpServer, Loop
 from patchbay.topology import edit
 from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Router, Topology
 from patchbay.values import FirewallConfig, Nat, PortMapping
 from patchbay.wiring.kernel import Kernel
 
+if TYPE_CHECKING:
+    from patchbay.services.http import Request
+    from patchbay.services.leases import Leases
+    from patchbay.services.sockets import DatagramServer, HttpServer, Loop
+
 Note = Callable[..., None]
 """Writes an event down: its kind, and its fields."""
-_Server = HttpServer | DatagramServer
+_Server: TypeAlias = "HttpServer | DatagramServer"
 
 
 class Network(Protocol):
@@ -103,6 +107,10 @@ class Services:
             server.close()
 
     def _servers(self, service: _Wanted) -> Iterator[_Server]:
+        from patchbay.services import igd, nat_pmp, pcp, ssdp
+        from patchbay.services.leases import Leases
+        from patchbay.services.sockets import DatagramServer, HttpServer
+
         if service.kind == "portal":
             listening = self._listening(service, portal_rules.PORT)
             yield HttpServer(self._loop, listening, functools.partial(self._page, service))
@@ -132,6 +140,8 @@ class Services:
         )
 
     def _page(self, service: _Wanted, request: Request, host: str) -> bytes:
+        from patchbay.services import portal
+
         self._note("portal_asked", node=service.node, source=host, url=portal.url(request))
         return portal.answer(request, service.own)
 

@@ -13,8 +13,7 @@ from ipaddress import IPv6Address
 from patchbay.topology.graph import UPLINK, port_name
 from patchbay.topology.macs import exchange_macs, link_local, trunk_macs
 from patchbay.topology.model import IX, Region, Router, Topology, Trunk
-from patchbay.topology.steps import Cable
-from patchbay.values import MTU_DEFAULT, LinkCondition
+from patchbay.values import LinkCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +102,3 @@ def far_end(topology: Topology, node: str, interface: str) -> tuple[str, str] | 
         if each.name == interface:
             return each.lan, port_name(each)
     return None
-
-
-def joint_cable(number: int, near: Joint, far: Joint) -> Cable:
-    """The cable between two ends, neither of which is a port of a bridge."""
-    return Cable(
-        number=number,
-        node=near.node,
-        interface=near.interface,
-        mac=near.mac,
-        mtu=MTU_DEFAULT,
-        peer_node=far.node,
-        peer_interface=far.interface,
-        peer_mac=far.mac,
-        peer_mtu=MTU_DEFAULT,
-        bridge=None,
-    )

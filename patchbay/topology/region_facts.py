@@ -18,13 +18,12 @@ from patchbay.topology.joints import (
     Joint,
     exchange_joints,
     joint_at,
-    joint_cable,
     joints_of,
     trunk_joints,
 )
 from patchbay.topology.links import make_link
 from patchbay.topology.model import IX, Interface, Region, Router, Topology
-from patchbay.topology.steps import MAIN_TABLE, Neighbour, Network, Route, Rule
+from patchbay.topology.steps import MAIN_TABLE, Cable, Neighbour, Network, Route, Rule
 from patchbay.topology.ways import Ways, find_ways
 from patchbay.values import MTU_DEFAULT
 
@@ -132,7 +131,7 @@ def _route(facts: Facts, joint: Joint, network: Network, table: int) -> None:
 
 
 def _join(facts: Facts, number: int, near: Joint, far: Joint) -> None:
-    facts.cables[near.node, near.interface] = joint_cable(number, near, far)
+    facts.cables[near.node, near.interface] = _joint_cable(number, near, far)
     for joint in (near, far):
         facts.up[joint.node, joint.interface] = True
         neighbour = Neighbour(interface=joint.interface, address=joint.hop, mac=joint.peer_mac)
@@ -144,3 +143,19 @@ def _sort(facts: Facts, node: str, interface: str, table: int) -> None:
     for network in _ALL:
         rule = Rule(source=network, interface=interface, table=table, priority=table)
         facts.rules[node, rule] = None
+
+
+def _joint_cable(number: int, near: Joint, far: Joint) -> Cable:
+    """The cable between two ends, neither of which is a port of a bridge."""
+    return Cable(
+        number=number,
+        node=near.node,
+        interface=near.interface,
+        mac=near.mac,
+        mtu=MTU_DEFAULT,
+        peer_node=far.node,
+        peer_interface=far.interface,
+        peer_mac=far.mac,
+        peer_mtu=MTU_DEFAULT,
+        bridge=None,
+    )

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from patchbay import Lab, LinkCondition
-from patchbay.link_stats import of_disciplines, of_engine
+from patchbay.link_counters import of_disciplines, of_engine
 from patchbay.wiring.chains import NETEM, QUEUE, SHAPER, SPLITTER, Discipline
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from patchbay.errors import ConfigError
 from patchbay.topology import edit, edit_regions, partitions
+from patchbay.topology.empty import new_topology
 from patchbay.topology.model import IX, Partition
 from patchbay.topology.requests import (
     device_request,
@@ -25,7 +26,7 @@ from patchbay.values import (
 
 
 def lab(*requests, **options):
-    return edit.batch(edit.new_topology("test", **options), requests)
+    return edit.batch(new_topology("test", **options), requests)
 
 
 def router(name, upstream=None, **options):

@@ -8,6 +8,7 @@ from labs import device, lab, router, usual
 
 from patchbay.errors import ConfigError
 from patchbay.topology import edit
+from patchbay.topology.empty import new_topology
 from patchbay.topology.macs import interface_mac, link_local
 from patchbay.topology.model import IX
 from patchbay.topology.plain import from_plain, to_plain
@@ -255,7 +256,7 @@ def test_what_does_not_work_yet_says_so(request_):
 def test_equal_to_what_works_is_fine():
     lab(router("r", nat=Nat.HOME.config, firewall=Firewall.BLOCK_INBOUND.config))
     lab(router("r", downlink=LinkCondition()))
-    assert "not available yet" in refusal(edit.new_topology, "x", ipv6_provisioning="ra")
+    assert "not available yet" in refusal(new_topology, "x", ipv6_provisioning="ra")
 
 
 def test_versions_of_ip_meet_where_both_ends_speak_them():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from patchbay.errors import ConfigError
 from patchbay.topology import edit, toml
+from patchbay.topology.empty import new_topology
 from patchbay.topology.model import IX, Topology
 from patchbay.topology.requests import (
     DeviceRequest,
@@ -43,7 +44,7 @@ steady = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 def first() -> Topology:
-    topology = edit.new_topology("first")
+    topology = new_topology("first")
     topology = edit.add_router(topology, router_request("dc", preset="public"))
     topology = edit.add_device(topology, device_request("server", "dc"))
     topology = edit.add_router(topology, router_request("home", preset="home"))
@@ -109,7 +110,7 @@ def test_the_first_lab_comes_back():
 
 
 def test_an_empty_lab_comes_back():
-    assert_round_trip(edit.new_topology("empty", ipv6_dad=True))
+    assert_round_trip(new_topology("empty", ipv6_dad=True))
 
 
 def test_dump_writes_addresses_that_allocation_would_not_give():
@@ -168,7 +169,7 @@ def test_a_router_that_was_plugged_behind_a_later_one_comes_back():
 
 def test_an_interface_may_have_the_name_of_a_key():
     topology = edit.batch(
-        edit.new_topology("x"),
+        new_topology("x"),
         [
             router_request("dc"),
             device_request("d", ifaces={"mtu": "dc", "count": "dc"}, default_via="count", mtu=1400),
@@ -187,7 +188,7 @@ interface_names = node_names.filter(lambda name: not set(":%") & set(name) and n
 @st.composite
 def histories(draw: st.DrawFn) -> Topology:
     """A lab that was built up and changed, step by step."""
-    topology = edit.new_topology(draw(st.text(st.characters(exclude_categories=["Cs"]))))
+    topology = new_topology(draw(st.text(st.characters(exclude_categories=["Cs"]))))
     for _ in range(draw(st.integers(1, 10))):
         routers, devices = list(topology.routers), list(topology.devices)
         plugs = [(name, i.name) for name, d in topology.devices.items() for i in d.interfaces]

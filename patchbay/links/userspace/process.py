@@ -12,7 +12,6 @@ from actors.children import how_it_ended
 from actors.errors import PatchbayError
 from actors.protocol import Plain
 from actors.worker import Work, Worker
-from patchbay.links.userspace.engine import serve
 
 NAME = "pb-links"
 """What it is called in lists of processes."""
@@ -44,6 +43,8 @@ class EngineProcess:
         Raises:
             PatchbayError: this host allows no more processes.
         """
+        from patchbay.links.userspace.engine import serve  # most labs have no such process
+
         self._why = ""
         self._on_death = on_death
         self._worker = start(NAME, lambda channel, _: serve(channel), (), self._on_end)

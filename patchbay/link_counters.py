@@ -1,0 +1,52 @@
+"""What the engines count of a link, as `LinkStats`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from patchbay.link_stats import LinkStats
+from patchbay.wiring.chains import NETEM, QUEUE, SHAPER, SPLITTER, Discipline
+
+
+def of_disciplines(disciplines: tuple[Discipline, ...]) -> LinkStats | None:
+    """What the kernel's disciplines of an interface did; None if it has none of a link's.
+
+    Each counts what those below it refuse as lost by itself too, but for what netem loses by
+    chance; so what is lost in one place is the difference.
+    """
+    by_number = {each.number: each for each in disciplines}
+    first = by_number.get(SPLITTER)
+    if first is None:
+        return None
+    lost = {
+        number: by_number[number].dropped if number in by_number else 0
+        for number in (NETEM, SHAPER, QUEUE)
+    }
+    drops = {
+        "loss": max(0, lost[NETEM] - lost[SHAPER]),
+        "queue": lost[SHAPER],
+        "aqm": max(0, lost[QUEUE] - lost[SHAPER]),
+    }
+    return LinkStats(
+        sent_packets=first.sent,
+        drops={cause: count for cause, count in drops.items() if count},
+        queued_packets=first.waiting,
+        queued_bytes=first.waiting_bytes,
+    )
+
+
+def of_engine(told: Mapping[str, Any]) -> LinkStats:
+    """What the user-space engine tells of a direction."""
+    lateness = told["lateness"]
+    return LinkStats(
+        sent_packets=told["sent_packets"],
+        drops={cause: count for cause, count in told["lost"].items() if count},
+        queued_packets=told["queued_packets"],
+        queued_bytes=told["queued_size"],
+        duplicated=told["duplicated"],
+        corrupted=told["corrupted"],
+        marked=told["marked"],
+        late=lateness["late"],
+        worst_late_ms=lateness["worst"] / 1e6,
+    )
