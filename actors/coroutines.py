@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import itertools
 import sys
@@ -84,6 +83,8 @@ def _make_function(
 
 def _why_not(value: object) -> str:
     """Say what was passed in place of a coroutine, with the right spelling beside the wrong."""
+    import asyncio  # loaded only for what goes wrong
+
     if isinstance(value, asyncio.Future):
         return (
             f"a {type(value).__name__} belongs to the event loop of this process: "

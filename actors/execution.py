@@ -1,10 +1,9 @@
-"""Coroutines in an actor, on an event loop of their own; and whose request any code belongs to."""
+"""Coroutines in an actor, on an event loop of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import inspect
 import sys
 import threading
@@ -14,22 +13,10 @@ from types import FrameType
 from typing import Any, TypeAlias
 
 from actors.interruption import Interrupted, user_stack
-
-Origin: TypeAlias = tuple[bytes, int]
-"""A request: the identity of its sender, and its number there."""
-
-origin: contextvars.ContextVar[Origin | None] = contextvars.ContextVar("origin", default=None)
-"""The request that the running code belongs to; code that nobody asked for has none."""
+from actors.origins import Origin, context_of
 
 Outcome: TypeAlias = Callable[[], Any]
 """Returns the value of a request, or raises its error."""
-
-
-def context_of(request: Origin) -> contextvars.Context:
-    """A context for the code of a request."""
-    context = contextvars.copy_context()
-    context.run(origin.set, request)
-    return context
 
 
 def flush() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.errors import TravelError
-from actors.execution import Origin, origin
+from actors.origins import Origin, origin
 from actors.pickling import Frame, Payload, dumps, loads
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import select
-import shutil
 import signal
 import subprocess
 import termios
@@ -105,6 +104,8 @@ class Process(subprocess.Popen[AnyStr]):
         undo.callback(os.close, self._far_side)
         terminal = cast("BinaryIO", os.fdopen(main, "r+b", buffering=0))
         undo.callback(terminal.close)
+        import shutil  # for terminals alone: it loads every compression there is
+
         columns, lines = shutil.get_terminal_size()
         termios.tcsetwinsize(main, (lines, columns))
         self.terminal = terminal

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakSet
 
@@ -28,9 +28,8 @@ from actors.attachment import (
     open_answer,
 )
 from actors.errors import PatchbayError
-from actors.execution import coroutine_stacks
 from actors.parts import readable, receive, send
-from actors.pickling import dumps_call
+from actors.pickling import Payload, dumps_call
 from actors.protocol import Kind
 from actors.stacks import of_the_user
 from actors.tasks import Task
@@ -240,7 +239,7 @@ class Pump:
                 continue
             del self._overdue[task]
             if task in road.coroutines:
-                stacks = Pump.submit(road.connection, road.attachment, Kind.CALL, _ASK_COROUTINES)
+                stacks = Pump.submit(road.connection, road.attachment, Kind.CALL, _ask_coroutines())
                 stacks.add_done_callback(partial(_warn_of_coroutines, task.node))
                 continue
             with contextlib.suppress(PatchbayError):  # the node is dead: that ends the task
@@ -276,7 +275,11 @@ class Pump:
             task.set_exception(error)
 
 
-_ASK_COROUTINES = dumps_call(coroutine_stacks, (), {})
+@cache
+def _ask_coroutines() -> Payload:
+    from actors.execution import coroutine_stacks  # with asyncio, which not everybody needs
+
+    return dumps_call(coroutine_stacks, (), {})
 
 
 def _warn(node: str, stack: str) -> None:

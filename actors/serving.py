@@ -25,8 +25,9 @@ import zmq
 from actors import execution, linux, logs
 from actors.door import Door
 from actors.exceptions import pack_exception
-from actors.execution import OnLoop, Origin, Outcome, context_of, flush
+from actors.execution import OnLoop, Outcome, flush
 from actors.interruption import Interrupted, Run, allow_interruptions
+from actors.origins import Origin, context_of
 from actors.parts import readable, receive, send
 from actors.pickling import Payload, dumps, loads
 from actors.protocol import Kind

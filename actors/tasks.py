@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import contextlib
 from collections.abc import Callable, Generator
@@ -38,6 +37,8 @@ class Task(concurrent.futures.Future[T], Generic[T]):
         return not self.done()
 
     def __await__(self) -> Generator[Any, None, T]:
+        import asyncio  # whoever awaits has it loaded
+
         loop = asyncio.get_running_loop()
         done = loop.create_future()
 

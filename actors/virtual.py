@@ -7,12 +7,10 @@ done before the kernel sees an address.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import threading
 import weakref
-from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
@@ -22,6 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from actors.lookups import NAMES, look_up
 
 if TYPE_CHECKING:
+    import asyncio
+
     from actors.node import Node
 
 _stack: ContextVar[tuple[Network, ...]] = ContextVar("patchbay_networks", default=())
@@ -150,6 +150,8 @@ class _Hooks:
 
     @classmethod
     def enter(cls) -> None:
+        from asyncio.base_events import BaseEventLoop  # loaded by those who enter a network
+
         with cls._lock:
             cls._users += 1
             if cls._users == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from actors.errors import PatchbayError
 
@@ -82,6 +81,8 @@ class Problems:
 
 def nearest(typed: str, known: Iterable[str]) -> str | None:
     """Return the name in `known` that comes nearest to what was typed, if any is near."""
+    from difflib import get_close_matches  # loaded with the first mistake
+
     by_folded = {name.casefold(): name for name in known}
     matches = get_close_matches(typed.casefold(), by_folded, n=1)
     return by_folded[matches[0]] if matches else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -38,6 +37,8 @@ from patchbay.values import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
+
     from patchbay.lab import Lab
     from patchbay.regions import Region
     from patchbay.stun.discovery import NatBehaviour
@@ -194,6 +195,8 @@ class LabNode(Measuring):
         self, host: Target, port: int, **options: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """`asyncio.open_connection`, from this node's network, in this process's event loop."""
+        import asyncio  # whoever awaits has it loaded
+
         with self.network():
             return await asyncio.open_connection(self.address_of(host), port, **options)
 
@@ -205,6 +208,8 @@ class LabNode(Measuring):
         **options: Any,
     ) -> asyncio.Server:
         """`asyncio.start_server`, on this node's network, in this process's event loop."""
+        import asyncio
+
         with self.network():
             where = None if host is None else self.address_of(host)
             return await asyncio.start_server(client_connected, where, port, **options)
@@ -217,6 +222,8 @@ class LabNode(Measuring):
         **options: Any,
     ) -> asyncio.Server:
         """`loop.create_server`, on this node's network, in this process's event loop."""
+        import asyncio
+
         with self.network():
             where = None if host is None else self.address_of(host)
             loop = asyncio.get_running_loop()

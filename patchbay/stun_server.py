@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from patchbay.errors import ConfigError, Problem, Problems
-from patchbay.stun.attributes import Endpoint
 from patchbay.values.parsing import is_port
 
 if TYPE_CHECKING:
     from patchbay.lab import Lab
     from patchbay.nodes import Device, LabNode
+    from patchbay.stun.attributes import Endpoint
     from patchbay.values import Named
 
 Ports = tuple[int, int]
@@ -80,6 +80,8 @@ class StunServer:
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """All that it answers from: the first address with both ports, then the second; IPv4 first."""
+        from patchbay.stun.attributes import Endpoint
+
         ifaces = self._node.ifaces
         both = [each.ip for each in ifaces] + [each.ip6 for each in ifaces]
         return tuple(Endpoint(ip, port) for ip in both if ip for port in self._ports)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from statistics import NormalDist
 
 from patchbay.values import DelayTable, JitterDistribution
 
@@ -32,6 +31,8 @@ def _table(distribution: JitterDistribution) -> tuple[int, ...]:
         case JitterDistribution.UNIFORM:
             return tuple(_entry(2 * share - 1) for share in shares)
         case JitterDistribution.NORMAL:
+            from statistics import NormalDist  # loaded by those who ask for one
+
             normal = NormalDist()
             return tuple(_entry(normal.inv_cdf(share)) for share in shares)
         case JitterDistribution.PARETO:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean, pstdev
 
 from patchbay.errors import ConfigError, Problem, Problems
 from patchbay.values.parsing import NamedEnum, check_number, is_int, is_number
@@ -70,6 +69,8 @@ class DelayTable:
         Raises:
             ConfigError: there are no samples, or one is no number.
         """
+        from statistics import fmean, pstdev  # loaded by those who make a table
+
         values = sorted(samples)
         if not values or not all(map(is_number, values)):
             raise ConfigError(Problem("samples", "a table is made of at least one delay"))

@@ -33,7 +33,10 @@ def test_an_idle_actor_is_small_before_and_after_its_first_call():
 
 def test_an_actor_has_no_descriptors_but_its_own(connection):
     """What the supervisor and other nodes have open is not kept alive by an actor."""
-    one, other = (len(os.listdir(f"/proc/{Node(connection, name).pid}/fd")) for name in "ab")
+    nodes = [Node(connection, name) for name in "ab"]
+    for node in nodes:
+        node.call(os.getpid)  # it has started, and has opened what it opens
+    one, other = (len(os.listdir(f"/proc/{node.pid}/fd")) for node in nodes)
 
     assert one == other
     assert one < 24
