@@ -21,7 +21,7 @@ from actors.node import Node
 lab = lambda: Connection("test", "actors.bare:Bare", {})
 """
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds for what takes a fraction of one on an idle machine."""
 
 
@@ -83,7 +83,7 @@ class Client:
 
     def result(self):
         """Wait for its end: exit status, what it printed, and what is left of it."""
-        stdout, stderr = self.process.communicate(timeout=60)
+        stdout, stderr = self.process.communicate(timeout=4 * PATIENCE)
         assert self.left() is True, stderr
         return self.process.returncode, stdout.split("\n")[:-1], stderr
 

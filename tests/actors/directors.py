@@ -1,10 +1,33 @@
 """Labs with something wrong, or with more to ask, for the tests of the supervisor."""
 
 import os
+import socket
+import threading
 import time
+from contextlib import contextmanager
 
 from actors.bare import Bare
 from actors.supervisor import NodeSpec
+from tests.actors.clients import PATIENCE
+
+ASLEEP = b"asleep"
+"""What a supervisor says that begins a nap."""
+
+
+@contextmanager
+def nap(connection):
+    """Have the supervisor of an `Odd` lab do nothing but wait; gives what ends that."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(PATIENCE)
+        asking = threading.Thread(target=connection.request_with, args=([theirs.fileno()], "nap"))
+        asking.start()
+        assert ours.recv(len(ASLEEP)) == ASLEEP
+        try:
+            yield lambda: ours.send(b".")
+        finally:
+            ours.close()
+            asking.join()
 
 
 def answer(channel, descriptors):
@@ -60,9 +83,11 @@ class Odd(Bare):
         """Return what was sent."""
         return value
 
-    def on_nap(self, seconds):
-        """Take time."""
-        time.sleep(seconds)
+    def on_nap(self):
+        """Take time: say so on what came with the request, and wait there to be woken."""
+        other = self._supervisor.given[0]
+        os.write(other, ASLEEP)
+        os.read(other, 1)
         return "rested"
 
     def on_descriptors(self):

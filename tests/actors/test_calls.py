@@ -20,14 +20,8 @@ from actors.exceptions import RemoteTraceback
 from actors.node import Node
 from actors.slots import Slots
 from actors.tasks import Task
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
+from tests.actors.clients import PATIENCE, wait_until
+from tests.actors.ctrl_c import ctrl_c
 
 Occupy: TypeAlias = Callable[[Node], Task[None]]
 
@@ -37,7 +31,7 @@ def is_in_main_thread() -> bool:
 
 
 def block() -> None:
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def fail(message: str) -> None:
@@ -101,10 +95,10 @@ def test_exceptions_that_usually_end_things_end_only_the_call(
 
 
 def test_sigint_that_a_node_sends_itself_is_a_keyboard_interrupt_of_the_call(a: Node) -> None:
+    """One that comes while the node does nothing is for nobody."""
     with pytest.raises(KeyboardInterrupt):
         a.call(lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(60))
-    a.call(lambda: threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start())
-    time.sleep(0.1)
+    os.kill(a.pid, signal.SIGINT)
     assert a.call(lambda: 1) == 1
 
 
@@ -154,11 +148,11 @@ def test_call_that_waits_when_its_lab_is_closed(connection: Connection, a: Node)
     with concurrent.futures.ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(call)
         started.wait()
-        wait_until(lambda: "test_calls.py" in a.stack())
+        assert wait_until(lambda: "test_calls.py" in a.stack())
         connection.close()
 
         with pytest.raises(NodeGone):
-            waiting.result(10)
+            waiting.result(PATIENCE)
 
 
 # --- beside each other ---------------------------------------------------------------------------
@@ -198,7 +192,7 @@ def test_blocking_server_and_client_on_one_node_never_deadlock(a: Node) -> None:
     for i in range(20):
         path = f"/dev/shm/actors-{os.getpid()}-{i}"
         server = a.submit(serve, path)
-        wait_until(lambda path=path: a.call(os.path.exists, path))
+        assert wait_until(lambda path=path: a.call(os.path.exists, path))
         while True:
             try:
                 assert a.call(ask, path, b"data") == b"DATA"
@@ -209,7 +203,7 @@ def test_blocking_server_and_client_on_one_node_never_deadlock(a: Node) -> None:
             b"%d" % each for each in range(5)
         ]
         assert a.call(ask, path, b"end") == b"END"
-        server.result(10)
+        server.result(PATIENCE)
         os.unlink(path)
 
 
@@ -240,17 +234,14 @@ def test_sixty_four_are_in_flight_and_the_next_one_waits(a: Node) -> None:
         assert not concurrent.futures.wait([waiting], timeout=0.1).done
         under_way[5].cancel()
 
-        assert waiting.result(10) in (True, False)
+        assert waiting.result(PATIENCE) in (True, False)
 
 
 def test_interrupted_caller_interrupts_the_call(a: Node, occupy: Occupy) -> None:
     """Ctrl-C here ends the code there, and the next call is right."""
     for beside in (False, True):
         main = occupy(a) if beside else None
-        threading.Timer(
-            0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]
-        ).start()
-        with pytest.raises(KeyboardInterrupt):
+        with ctrl_c(lambda: "in block" in a.stack()):
             a.call(block)
         assert a.call(lambda: 5) == 5
         assert "in block" not in a.stack()

@@ -13,6 +13,7 @@ from actors.errors import InternalError
 from actors.launching import Launcher
 from actors.node import Node
 from tests.actors.clients import ROOT, run
+from tests.actors.directors import nap
 
 ONE_LAB = """
 connection = lab()
@@ -172,17 +173,16 @@ def test_threads_that_start_labs_at_once_each_get_one():
 
 def test_a_lab_that_closes_slowly_does_not_hold_up_another():
     slow = Connection("slow", "tests.actors.directors:Odd", {})
-    asking = threading.Thread(target=slow.request, args=("nap",), kwargs={"seconds": 0.5})
-    asking.start()
-    closing = threading.Thread(target=slow.close)
-    closing.start()
+    with nap(slow) as end:
+        closing = threading.Thread(target=slow.close)
+        closing.start()
 
-    quick = Connection("quick", "actors.bare:Bare", {})
-    quick.close()
+        quick = Connection("quick", "actors.bare:Bare", {})
+        quick.close()
 
-    assert closing.is_alive()
-    asking.join()
-    closing.join()
+        assert closing.is_alive()
+        end()
+        closing.join()
 
 
 def _in_fork(results):
@@ -266,7 +266,7 @@ def kill_supervisor():
                 continue
 threading.Thread(target=kill_supervisor).start()
 try:
-    Connection("test", "tests.actors.directors:Odd", {"nap": 5})
+    Connection("test", "tests.actors.directors:Odd", {"nap": 1000})
 except PatchbayError as error:
     print(error)
 lab().close()

@@ -12,7 +12,7 @@ import pytest
 
 from actors.node import Node
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(autouse=True)

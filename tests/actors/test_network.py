@@ -304,7 +304,7 @@ def test_concurrently_in_tasks_and_only_there(nodes: tuple[Node, Node]) -> None:
 def test_exceptions_inside(nodes: tuple[Node, Node]) -> None:
     with pytest.raises(RuntimeError), nodes[0].network():
         raise RuntimeError
-    nodes[0].submit(os._exit, 1).exception(10)
+    nodes[0].submit(os._exit, 1).exception(60)
     with pytest.raises(NodeDied), nodes[0].network():
         socket.socket()
     with pytest.raises(OSError, match="refused"):

@@ -25,7 +25,7 @@ def texts(node: Node) -> list[str]:
 
 
 def wait_for(node: Node, condition: Callable[[list[str]], bool]) -> list[str]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition(found := texts(node)):
         assert time.monotonic() < deadline, found
         time.sleep(0.005)
@@ -63,9 +63,9 @@ def test_prints_of_tasks_threads_and_programs(a: Node) -> None:
     def say_in_thread() -> None:
         threading.Thread(target=print, args=["thread"]).start()
 
-    a.submit(print, "task").result(30)
+    a.submit(print, "task").result(60)
     assert texts(a) == ["task"]
-    a.spawn(say()).result(30)
+    a.spawn(say()).result(60)
     a.call(print, "")
     a.call(say_in_thread)
     wait_for(a, lambda found: "thread" in found)

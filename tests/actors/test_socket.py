@@ -38,11 +38,13 @@ def echo_once(port: int, family: int = socket.AF_INET) -> None:
 def test_connect_bind_and_listen_are_the_nodes(up: Node, b: Node) -> None:
     """The same address and port are free on every node, and on this machine."""
     with up.socket() as here, b.socket() as there, socket.socket() as outside:
+        outside.bind(("127.0.0.1", 0))
+        for sock in (here, there):
+            sock.bind(outside.getsockname())
         for sock in (here, there, outside):
-            sock.bind(("127.0.0.1", 45_017))
             sock.listen()
         with up.socket() as client:
-            client.connect(("127.0.0.1", 45_017))
+            client.connect(outside.getsockname())
             client.sendall(b"hello")
             server, address = here.accept()
             with server:
@@ -57,7 +59,7 @@ def test_node_sees_the_socket_as_its_own(up: Node) -> None:
         port = server.getsockname()[1]
         task = up.submit(lambda: socket.create_connection(("127.0.0.1", port)).close())
         server.accept()[0].close()
-        task.result(10)
+        task.result(60)
 
 
 def test_options_and_privileged_ports_work_from_outside(up: Node) -> None:
@@ -148,7 +150,7 @@ def test_sockets_are_usual_sockets(up: Node) -> None:
     """They are copied, detached, made into files, and used by several threads."""
     task = up.submit(echo_once, 7000)
     with up.socket() as client:
-        client.settimeout(10)
+        client.settimeout(60)
         while client.connect_ex(("127.0.0.1", 7000)):
             pass
         copy = client.dup()
@@ -158,7 +160,7 @@ def test_sockets_are_usual_sockets(up: Node) -> None:
             assert file.read() == b"SHOUT"
         thread.join()
         copy.close()
-    task.result(10)
+    task.result(60)
     detached = up.socket().detach()
     with socket.socket(fileno=detached) as sock:
         assert sock.family == socket.AF_INET

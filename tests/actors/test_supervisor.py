@@ -10,7 +10,9 @@ import pytest
 from actors.connection import Connection
 from actors.errors import NodeDied, NodeGone
 from actors.node import Node
-from tests.actors.clients import wait_until
+from tests.actors.clients import PATIENCE, wait_until
+from tests.actors.ctrl_c import ctrl_c, main_thread_is_in
+from tests.actors.directors import ASLEEP
 
 
 @pytest.fixture
@@ -33,6 +35,15 @@ def fork_for_ever():
             if os.fork():
                 os._exit(0)
             time.sleep(0.001)
+
+
+def sleeps(other):
+    """Whether a supervisor has said that it begins a nap."""
+    other.setblocking(False)
+    try:
+        return other.recv(len(ASLEEP), socket.MSG_PEEK) == ASLEEP
+    except BlockingIOError:
+        return False
 
 
 def in_network(connection):
@@ -107,7 +118,7 @@ def test_removing_a_node_kills_all_that_is_in_its_network(odd):
     odd.request("remove", names=["a"])
 
     assert in_network(odd) == 0
-    assert program.wait(10) == -signal.SIGKILL
+    assert program.wait(PATIENCE) == -signal.SIGKILL
     with pytest.raises(NodeGone):
         a.call(os.getpid)
     assert sorted(odd.request("descriptors")) == before
@@ -131,7 +142,7 @@ def test_a_restarted_node_has_a_new_process_and_the_old_one_is_forgotten(connect
 
     assert a.call(os.getpid) != before
     with pytest.raises(NodeDied, match="replaced by restart"):
-        task.result(10)
+        task.result(PATIENCE)
 
 
 def test_a_dead_node_is_reported_once_with_its_last_words(connection):
@@ -155,7 +166,7 @@ def test_a_program_that_outlives_its_node_has_its_status_kept(connection):
     with pytest.raises(NodeDied):
         a.call(os._exit, 1)
 
-    assert program.wait(10) == 5
+    assert program.wait(PATIENCE) == 5
 
 
 def test_requests_and_answers_may_be_large(odd):
@@ -165,35 +176,24 @@ def test_requests_and_answers_may_be_large(odd):
 
 
 def test_a_request_that_was_interrupted_does_no_harm_to_the_next(odd):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with ctrl_c(lambda: sleeps(ours) and main_thread_is_in("receive")):
+            odd.request_with([theirs.fileno()], "nap")
+        ours.send(b".")
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        with pytest.raises(KeyboardInterrupt):
-            odd.request("nap", seconds=0.3)
-    finally:
-        signal.signal(signal.SIGALRM, before)
-
-    assert odd.request("echo", value="next") == "next"
+        assert odd.request("echo", value="next") == "next"
 
 
 def test_closing_can_be_interrupted_and_taken_up_again(odd):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     odd.request("add", names=["a"])
     Node(odd, "a").run(
         ["sh", "-c", "trap '' TERM; (while :; do sleep 0.05; done) & exit 0"], capture_output=False
     )
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(KeyboardInterrupt):
-            odd.close()
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    os.kill(odd.pid, signal.SIGSTOP)  # so that closing takes its time
+    with ctrl_c(lambda: main_thread_is_in("wait_readable")):
+        odd.close()
+    os.kill(odd.pid, signal.SIGCONT)
 
     with pytest.raises(NodeGone):
         odd.request("echo", value=1)
@@ -217,6 +217,7 @@ def test_a_lab_asked_to_end_by_sigterm_ends_in_an_orderly_way(odd):
 def test_code_that_runs_when_a_lab_closes_may_finish(connection, tmp_path):
     def work(path):
         try:
+            print("begun")
             time.sleep(1000)
         finally:
             with open(path, "w") as file:
@@ -224,11 +225,11 @@ def test_code_that_runs_when_a_lab_closes_may_finish(connection, tmp_path):
 
     a = Node(connection, "a")
     task = a.submit(work, tmp_path / "note")
-    a.call(lambda: None)
+    assert wait_until(a.output)
 
     connection.close()
 
-    assert task.exception(10) is not None
+    assert task.exception(PATIENCE) is not None
     assert (tmp_path / "note").read_text() == "finished"
 
 
@@ -241,14 +242,14 @@ def test_a_worker_has_what_it_is_given_and_nothing_else(odd):
 
         assert odd.request("ask_worker", question="who") == "WHO"
         assert pipe.read().decode() == "[0, 1, 2, 3, 4]"
-        wait_until(lambda: odd.request("worker_status") == 0)
+        assert wait_until(lambda: odd.request("worker_status") == 0)
         assert odd.request("died") == ["worker"]
 
 
 def test_a_worker_that_fails_ends_and_its_director_hears_of_it(odd):
     odd.request("start_worker", fails=True)
 
-    wait_until(lambda: odd.request("worker_status") is not None)
+    assert wait_until(lambda: odd.request("worker_status") is not None)
     assert odd.request("worker_status") == 1
 
 

@@ -15,7 +15,7 @@ from actors.connection import Connection
 from actors.errors import NodeDied, NodeGone, TravelError
 from actors.node import Node
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
