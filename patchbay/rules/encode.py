@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 
 from patchbay.rules.expressions import (
@@ -38,7 +40,9 @@ from patchbay.rules.model import (
     Branch,
     Chain,
     Change,
+    Dnat,
     Drawn,
+    Found,
     Match,
     Member,
     Part,
@@ -75,6 +79,7 @@ _TYPE_BITS = 6
 _AT_ONCE = 1000
 """Elements in one message; an attribute has room for 64 KiB."""
 _IN_HOST_ORDER, _IN_NETWORK_ORDER = 1, 2
+_NONE: AbstractSet[str] = frozenset()
 _SET_NAME = "__set%d"
 """The kernel puts a number in; within the transaction a set is known by its id."""
 
@@ -83,8 +88,8 @@ def replacement(old: Iterable[Table], new: Iterable[Table]) -> list[Message]:
     """The messages of one transaction that puts new tables in place of old ones.
 
     A table is made before it is deleted, which changes nothing if it is there and lets the
-    deletion succeed if it is not. A table with sets is not deleted: those that it has in common
-    with the old one stay, with what is in them, and the rest is made anew.
+    deletion succeed if it is not. A table with sets is not deleted: the sets and chains that it has
+    in common with the old one stay, with what is in them, and the rest is made anew.
     """
     before = {(table.family, table.name): table for table in old}
     after = {(table.family, table.name): table for table in new}
@@ -92,12 +97,45 @@ def replacement(old: Iterable[Table], new: Iterable[Table]) -> list[Message]:
     for key in {**before, **after}:
         had, wanted = before.get(key), after.get(key)
         if had is not None and wanted is not None and wanted.sets:
-            messages += _Encoder(had).reduced(wanted.sets)
-            messages += _Encoder(wanted, kept=had.sets).messages()
+            messages += _replaced(had, wanted)
         else:
             messages += _cleared(*key)
             messages += [] if wanted is None else encode(wanted)
     return messages
+
+
+def _replaced(old: Table, new: Table) -> Iterator[Message]:
+    """The messages that make a table out of an old one of its name: of what differs alone.
+
+    A chain that stays may be led to by rules, and a set that goes may not be named by any: so rules
+    go first, then chains and sets, and come last.
+    """
+    sets = {each.name for each in old.sets if each in new.sets}
+    chains = {chain.name: chain for chain in old.chains}
+    same = {
+        chain.name
+        for chain in new.chains
+        if chain == chains.get(chain.name) and sets.issuperset(_sets_of(chain))
+    }
+    stay = {chain.name for chain in new.chains if _alike(chain, chains.get(chain.name))}
+    yield from _Encoder(old).reduced(sets, stay, same)
+    yield from _Encoder(new).messages(sets, stay, same)
+
+
+def _alike(chain: Chain | Branch, other: Chain | Branch | None) -> bool:
+    """Whether a chain differs from another one by nothing but its rules."""
+    return other is not None and replace(other, rules=chain.rules) == chain
+
+
+def _sets_of(chain: Chain | Branch) -> Iterator[str]:
+    """The names of the sets that rules of a chain look at and fill."""
+    for rule in chain.rules:
+        for part in (*rule.matches, *rule.statements):
+            match part:
+                case Member(set=name) | Change(set=name):
+                    yield name
+                case SetMark(value=Found(map=name)) | Dnat(address=Found(map=name)):
+                    yield name
 
 
 def emptied(tables: Iterable[Table], keep: Collection[str] = ()) -> list[Message]:
@@ -134,32 +172,57 @@ def encode(table: Table) -> list[Message]:
 @dataclass(slots=True)
 class _Encoder:
     table: Table
-    kept: tuple[Set, ...] = ()
-    """Sets that are there already."""
     sets: int = 0
 
-    def messages(self) -> Iterator[Message]:
+    def messages(
+        self,
+        sets: AbstractSet[str] = _NONE,
+        chains: AbstractSet[str] = _NONE,
+        same: AbstractSet[str] = _NONE,
+    ) -> Iterator[Message]:
+        """The messages that make the table.
+
+        Args:
+            sets: those that are there already.
+            chains: those that are there already.
+            same: chains that have their rules already.
+        """
         name = f"{self.table.family.value} {self.table.name}"
         yield self._message(_NEWTABLE, text(1, self.table.name), f"make the table {name}")
         for each in self.table.sets:
-            if each not in self.kept:
+            if each.name not in sets:
                 yield self._message(_NEWSET, self._dynamic(each), f"make {each.name} of {name}")
         for chain in self.table.chains:
-            asks = f"make the chain {chain.name} of {name}"
-            yield self._message(_NEWCHAIN, self._chain(chain), asks)
+            if chain.name not in chains:
+                asks = f"make the chain {chain.name} of {name}"
+                yield self._message(_NEWCHAIN, self._chain(chain), asks)
         for chain in self.table.chains:
+            if chain.name in same:
+                continue
             for position, rule in enumerate(chain.rules, 1):
                 yield from self._rule(chain, rule, f"add rule {position} of {chain.name} in {name}")
 
-    def reduced(self, kept: tuple[Set, ...]) -> Iterator[Message]:
-        """The messages that leave nothing of the table but some of its sets."""
+    def reduced(
+        self, sets: AbstractSet[str], chains: AbstractSet[str], same: AbstractSet[str]
+    ) -> Iterator[Message]:
+        """The messages that leave nothing of the table but some of its sets and chains.
+
+        Args:
+            sets: those that stay.
+            chains: those that stay.
+            same: chains that keep their rules.
+        """
         body = text(1, self.table.name)
-        yield self._message(_DELRULE, body, f"delete the rules of {self.table.name}", 0)
         for chain in self.table.chains:
-            asks = f"delete the chain {chain.name} of {self.table.name}"
-            yield self._message(_DELCHAIN, body + text(3, chain.name), asks, 0)
+            if chain.rules and chain.name not in same:
+                asks = f"delete the rules of {chain.name} of {self.table.name}"
+                yield self._message(_DELRULE, body + text(2, chain.name), asks, 0)
+        for chain in self.table.chains:
+            if chain.name not in chains:
+                asks = f"delete the chain {chain.name} of {self.table.name}"
+                yield self._message(_DELCHAIN, body + text(3, chain.name), asks, 0)
         for each in self.table.sets:
-            if each not in kept:
+            if each.name not in sets:
                 asks = f"delete the set {each.name} of {self.table.name}"
                 yield self._message(_DELSET, body + text(2, each.name), asks, 0)
 
@@ -329,8 +392,13 @@ def _intervals(pairs: list[tuple[bytes, bytes]]) -> Iterator[bytes]:
             yield _key((high + 1).to_bytes(length, "big"), end=True)
 
 
-def _comparison(match: Match) -> Iterator[bytes]:
+@lru_cache(maxsize=1024)
+def _comparison(match: Match) -> tuple[bytes, ...]:
     """Load the field, then leave the rule unless it has the one value."""
+    return tuple(_compared(match))
+
+
+def _compared(match: Match) -> Iterator[bytes]:
     if not match.values:
         raise ValueError(f"a match of {match.field.value} needs a value")
     length = LAYOUTS[match.field].length

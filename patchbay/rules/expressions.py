@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 
 from patchbay.rules.fields import LAYOUTS, Source, field_of, words
 from patchbay.rules.model import Drawn, Flipped, Found, Masked, Numbers, Part, PortOf
@@ -36,6 +37,7 @@ def constant(kind: int, data: bytes) -> bytes:
     return nested(kind, attribute(1, data))
 
 
+@lru_cache(maxsize=512)
 def load(field: Field, register: int = FIRST) -> bytes:
     """Put a field into a register."""
     layout = LAYOUTS[field]
@@ -148,6 +150,7 @@ def immediate(register: int, data: bytes) -> bytes:
     return expression("immediate", be32(1, register), constant(2, data))
 
 
+@lru_cache(maxsize=512)
 def verdict(code: int, chain: str | None = None) -> bytes:
     """Decide, or go on in another chain."""
     where = () if chain is None else (text(2, chain),)

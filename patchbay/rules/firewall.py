@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from patchbay.rules import black_hole, opened, portal, spoofing
 from patchbay.rules.model import (
@@ -117,6 +118,7 @@ def _config(firewall: Firewall | FirewallConfig) -> FirewallConfig:
     return FirewallConfig() if config is None else config
 
 
+@lru_cache(maxsize=256)
 def _table(config: FirewallConfig, wan: str) -> Table:
     from_wan, to_wan = match(Field.IIFNAME, wan), match(Field.OIFNAME, wan)
     inbound = tuple(_ruled(config, FirewallDirection.INBOUND, from_wan))

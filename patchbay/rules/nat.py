@@ -10,6 +10,7 @@ no trace: it can take no port from the flow that is to come.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from patchbay.rules import lifetimes, mapping, marks
@@ -61,7 +62,12 @@ def tables(nat: Nat | NatConfig, *, wan: str, address: IPv4Address) -> tuple[Tab
             it.
     """
     config = nat if isinstance(nat, NatConfig) else nat.config
-    return () if config is None else (_Nat(config, wan, address).table(),)
+    return () if config is None else (_table(config, wan, address),)
+
+
+@lru_cache(maxsize=256)
+def _table(config: NatConfig, wan: str, address: IPv4Address) -> Table:
+    return _Nat(config, wan, address).table()
 
 
 class _Nat:

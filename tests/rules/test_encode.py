@@ -84,6 +84,26 @@ def test_sets_that_both_tables_have_are_kept() -> None:
     ]
 
 
+def test_chains_that_both_tables_have_are_left_alone() -> None:
+    """A change costs what differs; and a chain is made anew if a set that it names is."""
+    (home,), (cone,), (dependent,) = (
+        nat.tables(kind, wan="wan", address=WAN)
+        for kind in (
+            Nat.HOME,
+            NatConfig(filtering="endpoint_independent", hairpin=True),
+            NatConfig(mapping="address_dependent", port_choice="preserve", hairpin=True),
+        )
+    )
+    assert [each.asks for each in replacement([home], [home])] == ["make the table ip nat"]
+    asks = [each.asks for each in replacement([home], [cone])]
+    touched = {each.removeprefix("delete the rules of ") for each in asks if "delete" in each}
+    assert touched == {"prerouting of nat", "postrouting of nat"}, "others may send, and keep it"
+    asks = [each.asks for each in replacement([home], [dependent])]
+    for name in ("udp", "udp_take", "udp_deliver"):
+        named = f"delete the rules of {name} of nat" in asks
+        assert named is (name != "udp_deliver"), "it looks at owners, and these stay"
+
+
 def test_timeouts_are_those_of_the_nat() -> None:
     """Those of Home are the shortest that RFC 4787, RFC 5382 and RFC 5508 allow."""
     prefix = "netfilter.nf_conntrack_"

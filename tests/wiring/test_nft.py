@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
+from itertools import permutations
 
 import pytest
 
@@ -146,6 +148,31 @@ def test_nats(kernel):
     for kind in (*Nat, small, many, blocks):
         tables = nat.tables(kind, wan="wan", address=ip_address("198.18.0.10"))
         listed_as_printed(*tables, readable=False)
+
+
+def test_a_change_leaves_what_a_new_table_would_be(kernel):
+    """Only what differs is told; nft lists what stays first."""
+    command = ["nft", "--stateless", "list", "ruleset"]
+
+    def parts(ruleset):
+        return sorted(re.findall(r"^\t\w.*?^\t}", ruleset, re.MULTILINE | re.DOTALL))
+
+    address = ip_address("198.18.0.10")
+    kinds = [
+        *(None, Nat.HOME, Nat.CORPORATE, Nat.CGNAT),
+        NatConfig("address_dependent", "address_dependent", ports=(5000, 5003), quota=5),
+        NatConfig(hairpin=True, addresses=["198.18.0.11"], inbound_refresh=False, parity=True),
+    ]
+    each_table = [nat.tables(kind or Nat.NONE, wan="wan", address=address) for kind in kinds]
+    connection = Connection(NETLINK_NETFILTER)
+    now: tuple[Table, ...] = ()
+    for first, second in permutations(each_table, 2):
+        for tables in (first, second):
+            connection.transact(encode.replacement(now, tables))
+            now = tables
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert parts(listed) == parts(text.ruleset(second))
+    connection.close()
 
 
 def test_interfaces_and_protocols(kernel):
