@@ -9,7 +9,8 @@ no trace: it can take no port from the flow that is to come.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Address
 
@@ -45,14 +46,16 @@ from patchbay.rules.words import (
     Priority,
     Verdict,
 )
-from patchbay.values import Nat, NatConfig
+from patchbay.values import Nat, NatConfig, PortForward, PortMapping
 
 sysctls = lifetimes.sysctls
 
 _PORTS = {"udp": (Field.UDP_SPORT, Field.UDP_DPORT), "tcp": (Field.TCP_SPORT, Field.TCP_DPORT)}
 
 
-def tables(nat: Nat | NatConfig, *, wan: str, address: IPv4Address) -> tuple[Table, ...]:
+def tables(
+    nat: Nat | NatConfig, *, wan: str, address: IPv4Address, mapped: Iterable[PortMapping] = ()
+) -> tuple[Table, ...]:
     """The tables of a router that does this NAT; none for `Nat.NONE`.
 
     Args:
@@ -60,9 +63,15 @@ def tables(nat: Nat | NatConfig, *, wan: str, address: IPv4Address) -> tuple[Tab
         wan: name of the uplink's interface.
         address: the uplink's address; what leaves gets it, or one of those that the NAT has beside
             it.
+        mapped: ports that hosts of its LAN asked for; they are forwarded as those of the NAT are.
     """
     config = nat if isinstance(nat, NatConfig) else nat.config
-    return () if config is None else (_table(config, wan, address),)
+    if config is None:
+        return ()
+    asked = [PortForward(each.protocol, each.port, each.host, each.host_port) for each in mapped]
+    if asked:
+        config = replace(config, forwards=(*config.forwards, *asked))
+    return (_table(config, wan, address),)
 
 
 @lru_cache(maxsize=256)

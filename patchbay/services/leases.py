@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from patchbay.errors import PatchbayError
+from patchbay.rules import marks
 from patchbay.services.mapper import Lease, Refused
 from patchbay.values import PortMapping
+from patchbay.wiring.conntrack import ConntrackEntry
 
 LOWEST, HIGHEST = 1024, 65_535
 """Outside ports that are given out to who wants any."""
@@ -33,6 +35,7 @@ class Leases:
 
     Args:
         external: tells the address of its uplink.
+        taken: tells whether the NAT uses an outside port for others than this one.
         change: has the network have these mappings and no others, or raises.
         note: writes an event down.
     """
@@ -40,10 +43,12 @@ class Leases:
     def __init__(
         self,
         external: Callable[[], IPv4Address],
+        taken: Callable[[PortMapping], bool],
         change: Callable[[tuple[PortMapping, ...]], None],
         note: Callable[..., None],
     ) -> None:
         self._external = external
+        self._taken = taken
         self._change = change
         self._note = note
         self._begin = time.monotonic()
@@ -89,10 +94,11 @@ class Leases:
         if own is not None and exact and wanted not in (0, own[1]):
             # Another outside port for the same one inside: IGD knows mappings by the former.
             own = None
-        port = own[1] if own is not None else self._choose(protocol, wanted or host_port, exact)
+        asked = PortMapping(protocol=protocol, port=wanted, host=host, host_port=host_port)
+        port = own[1] if own is not None else self._choose(asked, exact)
         if isinstance(port, Refused):
             return port
-        mapping = PortMapping(protocol=protocol, port=port, host=host, host_port=host_port)
+        mapping = replace(asked, port=port)
         lease = Lease(mapping=mapping, lifetime=lifetime, description=description, nonce=nonce)
         if own is None:
             try:
@@ -130,17 +136,39 @@ class Leases:
     def _mappings(self) -> tuple[PortMapping, ...]:
         return tuple(held.lease.mapping for held in self._held.values())
 
-    def _choose(self, protocol: str, wanted: int, exact: bool) -> int | Refused:
-        """The port that is wanted if it is free; else any, unless no other will do."""
-        if (protocol, wanted) not in self._held:
-            return wanted
+    def keep(self, mappings: Collection[PortMapping]) -> None:
+        """Forget what the network has no more: the NAT forwards these ports by itself now."""
+        gone = [key for key, held in self._held.items() if held.lease.mapping not in mappings]
+        for key in gone:
+            self._note("port_unmapped", **_told(self._held.pop(key).lease.mapping))
+
+    def _choose(self, asked: PortMapping, exact: bool) -> int | Refused:
+        """The port that is asked for if it is free; else any, unless no other will do."""
+        wanted = replace(asked, port=asked.port or asked.host_port)
+        if self._is_free(wanted):
+            return wanted.port
         if exact:
             return Refused.TAKEN
         for _ in range(_TRIES):
-            port = LOWEST + secrets.randbelow(HIGHEST - LOWEST + 1)
-            if (protocol, port) not in self._held:
-                return port
+            other = replace(asked, port=LOWEST + secrets.randbelow(HIGHEST - LOWEST + 1))
+            if self._is_free(other):
+                return other.port
         return Refused.NO_RESOURCES
+
+    def _is_free(self, wanted: PortMapping) -> bool:
+        return (wanted.protocol, wanted.port) not in self._held and not self._taken(wanted)
+
+
+def in_use(connections: Iterable[ConntrackEntry], mapping: PortMapping) -> bool:
+    """Whether connections of others than who asks for a port have it as their outside port."""
+    mark = marks.bits(marks.PROTOCOLS[mapping.protocol]) | mapping.port
+    inside = mapping.host, mapping.host_port
+    return any(
+        each.mark == mark
+        and inside != (each.original.source, each.original.source_port)
+        and inside != (each.reply.source, each.reply.source_port)
+        for each in connections
+    )
 
 
 def _inside(held: _Held) -> tuple[str, IPv4Address, int]:

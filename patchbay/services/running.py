@@ -16,7 +16,7 @@ from patchbay.rules import portal as portal_rules
 from patchbay.topology import edit
 from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Router, Topology
-from patchbay.values import FirewallConfig, Nat, PortMapping
+from patchbay.values import FirewallConfig, Nat, NatConfig, PortMapping
 from patchbay.wiring.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -69,8 +69,12 @@ class Services:
             OSError: a port is taken; what ran before runs on.
         """
         wanted = set(_wanted(topology))
-        if wanted == self._running.keys():
-            return
+        if wanted != self._running.keys():
+            self._switch(wanted)
+        for service, leases in self._leases.items():
+            leases.keep(topology.routers[service.node].port_mappings)
+
+    def _switch(self, wanted: set[_Wanted]) -> None:
         started: dict[_Wanted, list[_Server]] = {}
         try:
             for service in wanted - self._running.keys():
@@ -117,6 +121,7 @@ class Services:
             return
         leases = self._leases[service] = Leases(
             functools.partial(self._external, service.node),
+            functools.partial(self._is_taken, service.node),
             functools.partial(self._set_mappings, service.node),
             functools.partial(self._note, node=service.node),
         )
@@ -148,6 +153,17 @@ class Services:
     def _external(self, node: str) -> IPv4Address:
         uplink = self._network.topology.routers[node].uplink
         return IPv4Address(0) if uplink.address is None else uplink.address.ip
+
+    def _is_taken(self, node: str, mapping: PortMapping) -> bool:
+        """Whether a NAT uses an outside port for others than who asks for it."""
+        from patchbay.services.leases import in_use
+
+        nat = self._network.topology.routers[node].nat
+        config = nat if isinstance(nat, NatConfig) else nat.config
+        forwards = () if config is None else config.forwards
+        if any((each.protocol, each.port) == (mapping.protocol, mapping.port) for each in forwards):
+            return True
+        return in_use(self._kernel.conntrack(node), mapping)
 
     def _set_mappings(self, node: str, mappings: tuple[PortMapping, ...]) -> None:
         self._network.change(edit.set_port_mappings(self._network.topology, node, mappings))

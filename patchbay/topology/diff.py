@@ -116,7 +116,15 @@ def _only_inwardly(before: Mapping[str, Router], after: Mapping[str, Router], na
     if name not in before or name not in after:
         return False
     old, new = before[name], after[name]
-    if replace(old, nat=new.nat, firewall=new.firewall, released=new.released) != new:
+    alike = replace(
+        old,
+        nat=new.nat,
+        firewall=new.firewall,
+        released=new.released,
+        port_mapping=new.port_mapping,
+        port_mappings=new.port_mappings,
+    )
+    if alike != new:
         return False
     return hides(old, 4) == hides(new, 4) and outside_addresses(old) == outside_addresses(new)
 

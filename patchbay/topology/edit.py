@@ -260,6 +260,8 @@ def set_default_route(topology: Topology, device: str, name: str) -> Topology:
 def set_nat(topology: Topology, router: str, nat: Nat | NatConfig) -> Topology:
     """Set what a router does to IPv4 packets; its LAN keeps its subnet.
 
+    Ports that hosts asked for stay theirs, unless the NAT itself forwards them elsewhere.
+
     Raises:
         ConfigError: without it LANs that overlap would meet; or an outside address is taken, or
             not of the uplink's subnet.
@@ -269,7 +271,18 @@ def set_nat(topology: Topology, router: str, nat: Nat | NatConfig) -> Topology:
     draft = Draft(without)
     claim_outside(draft, f"router {router!r}", nat, owner.uplink)
     draft.problems.check()
-    return _checked(_with_node(topology, replace(owner, nat=nat)), router)
+    forwarded = _forwarded(nat)
+    kept = tuple(
+        each for each in owner.port_mappings if (each.protocol, each.port) not in forwarded
+    )
+    mappings = () if nat is Nat.NONE else kept
+    return _checked(_with_node(topology, replace(owner, nat=nat, port_mappings=mappings)), router)
+
+
+def _forwarded(nat: Nat | NatConfig) -> set[tuple[str, int]]:
+    """The protocols and outside ports that a NAT forwards by itself."""
+    config = nat if isinstance(nat, NatConfig) else nat.config
+    return set() if config is None else {(each.protocol, each.port) for each in config.forwards}
 
 
 def set_nat_v6(topology: Topology, router: str, mode: NatV6Mode) -> Topology:
@@ -308,11 +321,9 @@ def set_port_mappings(
         ConfigError: one of them leads elsewhere already, because its NAT says so.
     """
     owner = find_router(topology, router)
-    config = owner.nat if isinstance(owner.nat, NatConfig) else owner.nat.config
-    forwarded = () if config is None else config.forwards
-    taken = {(each.protocol, each.port) for each in forwarded}
+    forwarded = _forwarded(owner.nat)
     for each in mappings:
-        if (each.protocol, each.port) in taken:
+        if (each.protocol, each.port) in forwarded:
             message = f"{each.protocol} port {each.port} is forwarded by its NAT"
             raise ConfigError(Problem(f"router {router!r}", message))
     return _with_node(topology, replace(owner, port_mappings=mappings))

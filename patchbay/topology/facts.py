@@ -14,7 +14,6 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip
 
 from patchbay.rules import firewall as firewall_rules
 from patchbay.rules import nat as nat_rules
-from patchbay.rules import port_mappings as port_mapping_rules
 from patchbay.rules.model import Table
 from patchbay.topology import macs, sysctls
 from patchbay.topology.domains import hides
@@ -98,9 +97,8 @@ def router_facts(facts: Facts, topology: Topology, router: Router) -> None:
     _routes_above(facts, topology, router)
     tables: tuple[Table, ...] = ()
     if uplink.address is not None and router.nat is not Nat.NONE:
-        tables += nat_rules.tables(router.nat, wan=UPLINK, address=uplink.address.ip)
-        tables += port_mapping_rules.tables(
-            router.port_mappings, wan=UPLINK, address=uplink.address.ip
+        tables += nat_rules.tables(
+            router.nat, wan=UPLINK, address=uplink.address.ip, mapped=router.port_mappings
         )
         further, lan = outside_addresses(router), lan_of(topology, uplink.lan)
         for address in further:

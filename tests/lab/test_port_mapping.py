@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from patchbay import PortMapping
+from patchbay import NatConfig, PortForward, PortMapping
 
 EXPIRY = 20
 """Seconds: many times what it takes until a mapping of one second has ended."""
@@ -28,22 +28,32 @@ def net(lab):
     return lab
 
 
-def _answers(kind, target):
+PATIENCE, BRIEFLY = 30, 0.3
+"""Seconds to wait for what is to come, and for what is not."""
+
+
+def _answers(kind, target, patience):
     with socket.socket(socket.AF_INET, kind) as sock:
-        sock.settimeout(0.3)
-        try:
-            sock.connect(target)
-            sock.send(b"?\n")
-            return sock.recv(100).decode()
-        except TimeoutError:
-            return None
+        sock.settimeout(patience)
+        sock.connect(target)
+        sock.send(b"?\n")
+        return sock.recv(100).decode()
 
 
-def reached(net, protocol, port):
-    """What the one outside is told by who is behind a port of the router; None if nobody is."""
+def reached(net, protocol, port, patience=PATIENCE):
+    """What the one outside is told by who is behind a port of the router."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     outside, home = net.device("outside"), net.router("home")
-    return outside.call(_answers, kind, (str(home.uplink_ip), port))
+    return outside.call(_answers, kind, (str(home.uplink_ip), port), patience)
+
+
+def unreached(net, protocol, port):
+    """Whether the one outside is told nothing."""
+    try:
+        reached(net, protocol, port, BRIEFLY)
+    except TimeoutError:
+        return True
+    return False
 
 
 def mapping(host, protocol, port, host_port):
@@ -92,7 +102,7 @@ def test_natpmpc_maps_and_deletes(net):
         assert done.returncode == 0, done.stdout
         assert home.port_mappings == ()
         with laptop.reflector(protocol, 5000):
-            assert reached(net, protocol, 4000) is None
+            assert unreached(net, protocol, 4000)
 
 
 def pmp(operation, port, wanted, lifetime):
@@ -125,6 +135,75 @@ def test_a_port_is_one_hosts_and_the_next_gets_another(net):
     (gone,) = ask(laptop, pmp(2, 0, 0, 0))  # all of its own
     assert gone[2:4] == b"\0\0"
     assert home.port_mappings == (mapping(desk, "tcp", other, 80),)
+
+
+def test_a_mapped_port_turns_back_inside_where_the_nat_does(net):
+    """Who asks from inside is seen with the outside address, as by forwarded ports."""
+    laptop, desk, home = net.device("laptop"), net.device("desk"), net.router("home")
+    ask(laptop, pmp(1, 6000, 6001, 600), pmp(2, 6000, 6001, 600))
+    outside = str(home.uplink_ip), 6001
+    for protocol, kind in (("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)):
+        with laptop.reflector(protocol, 6000):
+            assert f" {home.uplink_ip} " in desk.call(_answers, kind, outside, PATIENCE)
+    home.set_nat("home_legacy", flush=True)
+    with laptop.reflector(port=6000):
+        with pytest.raises(ConnectionRefusedError):  # by the router, who has nobody there
+            desk.call(_answers, socket.SOCK_DGRAM, outside, PATIENCE)
+        assert reached(net, "udp", 6001)
+
+
+@pytest.mark.parametrize("nat", ["home", "cgnat"])
+def test_a_mapped_port_is_its_hosts_alone(net, nat):
+    """The NAT gives it to no other socket until the mapping ends, and its host sends from it."""
+    laptop, desk, home = net.device("laptop"), net.device("desk"), net.router("home")
+    home.set_nat(NatConfig(ports=(6000, 6001)) if nat == "home" else nat)
+    with net.device("outside").reflector() as reflector:
+        (answer,) = ask(laptop, pmp(1, 6000, 6000, 600))
+        assert answer[2:4] == b"\0\0"
+        seen = [seen_at(reflector, desk, 6000), seen_at(reflector, laptop, 6000)]
+        assert seen[1] == 6000 != seen[0]
+        if nat == "home":
+            with pytest.raises(TimeoutError):
+                seen_at(reflector, desk, 6002, BRIEFLY)
+        ask(laptop, pmp(1, 6000, 0, 0))
+        home.flush_nat()
+        if nat == "home":
+            assert seen_at(reflector, desk, 6000) == 6000
+
+
+def seen_at(reflector, host, port, patience=PATIENCE):
+    """The outside port that a socket of a host is seen with."""
+    with host.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(patience)
+        sock.bind(("", port))
+        sock.sendto(b"?", reflector.address)
+        return int(sock.recv(100).split()[2])
+
+
+def test_a_port_that_another_socket_is_seen_with_is_not_mapped(net):
+    laptop, desk = net.device("laptop"), net.device("desk")
+    with net.device("outside").reflector() as reflector:
+        assert seen_at(reflector, desk, 6000) == 6000
+        others, own = ask(laptop, pmp(1, 7000, 6000, 600)), ask(desk, pmp(1, 6000, 6000, 600))
+    assert struct.unpack("!HH", others[0][8:12])[1] != 6000
+    assert struct.unpack("!HH", own[0][8:12]) == (6000, 6000)
+
+
+def test_a_port_that_the_nat_forwards_is_not_mapped(net):
+    """Nor does it stay mapped when the NAT comes to forward it; and without NAT there is none."""
+    laptop, desk, home = net.device("laptop"), net.device("desk"), net.router("home")
+    ask(laptop, pmp(1, 6000, 6000, 600), pmp(1, 6001, 6001, 600))
+    home.set_nat(NatConfig(forwards=[PortForward("udp", 6000, str(desk.ip))]))
+    assert home.port_mappings == (mapping(laptop, "udp", 6001, 6001),)
+    (answer,) = ask(laptop, pmp(1, 6000, 6000, 600))
+    assert answer[2:4] == b"\0\0"
+    assert struct.unpack("!HH", answer[8:12])[1] != 6000
+    with desk.reflector(port=6000):
+        assert reached(net, "udp", 6000)
+    home.set_nat("none")
+    assert home.port_mappings == ()
+    home.set_nat("home")
+    assert home.port_mappings == ()
 
 
 def test_what_is_no_nat_pmp_is_refused(net):
