@@ -21,7 +21,7 @@ What the RFCs ask of a NAT, and which kinds of NAT do it. Every cell is measured
 
 """
 TAIL = """
-`home` and `cgnat` do all that the RFCs say a NAT must. Where another kind does not, it is because routers of that kind do not: `home_legacy` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these.
+`home` and `cgnat` do all that the RFCs say a NAT must. A port that others see is known before it is used only where the mapping is independent of the peer, so that RFC 5382 REQ-1 decides about the second row of REQ-2a. Where another kind does not, it is because routers of that kind do not: `home_legacy` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these.
 
 What a `NatConfig` can say beyond its kind is tested setting by setting, each beside a setting that does not do it: pooling (RFC 4787 REQ-2, RFC 6888 REQ-2), port parity (REQ-4), outbound and inbound refresh (REQ-6), exempt destinations (RFC 6888 REQ-6), hold-down of ports (RFC 6888 REQ-8), quotas, blocks.
 
@@ -49,7 +49,7 @@ What RFC 6092 recommends of routers for homes, and which kinds of firewall do it
 
 """
 FIREWALLS_TAIL = """
-`block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is never answered, where REC-34 wants an ICMP error six seconds later; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what private LANs of a lab have. Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
+`block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is never answered, where REC-34 wants an ICMP error six seconds later; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what the private LANs of a lab have, and all that a host of a `home` has: without them it would have no IPv6. Four rules keep them in: `FirewallRule("drop", direction, source="fc00::/7")` and the same with `destination=`, for either direction. Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
 """
 PRESETS = """
 The same for the kinds that have a name:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from document import PAGE, page
-from requirements import KINDS, REQUIREMENTS, Bench
+from requirements import KINDS, PATIENCE, REQUIREMENTS, Bench
 
 from patchbay import Lab
+
+
+def measure(requirement, bench, kind):
+    """Whether it holds; what is to arrive may be late on a busy host, and is waited for."""
+    holds = requirement.measure(bench)
+    if kind in requirement.holds and not holds:
+        return requirement.measure(replace(bench, patience=PATIENCE))
+    return holds
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -19,7 +29,7 @@ def test_it_holds_where_the_table_says(kind):
                 lab.add_device(name, router)
         bench = Bench(lab)
 
-        measured = {(each.name, each.text): each.measure(bench) for each in REQUIREMENTS}
+        measured = {(each.name, each.text): measure(each, bench, kind) for each in REQUIREMENTS}
 
     assert measured == {(each.name, each.text): kind in each.holds for each in REQUIREMENTS}
 
@@ -38,6 +48,7 @@ def test_every_requirement_can_be_seen_to_fail_or_has_no_setting_that_breaks_it(
         "icmp_leaves_mappings_be",
         "fragments_pass",
         "fragments_pass_in_any_order",
+        "syns_cross",
         "unsolicited_syns_are_not_answered",
         "echoes_pass",
         "errors_of_anyone_pass",

@@ -28,6 +28,8 @@ BLOCKING = EVERY - {"none"}
 GUARDED = frozenset({"block_inbound", "corporate"})
 OPEN = frozenset({"block_inbound", "none"})
 BOTH = (4, 6)
+PATIENCE = 30
+"""Seconds to wait for what is sure to come."""
 UNKNOWN = 253
 """A protocol for experiments (RFC 3692)."""
 
@@ -38,6 +40,8 @@ class Wall:
 
     lab: Lab
     version: int
+    patience: float = 0.2
+    """Seconds to wait for what may come."""
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -63,11 +67,19 @@ class Wall:
         udp = crafted.udp_datagram(source, target, ports, data)
         return crafted.ip_packet(source, target, crafted.UDP, udp)
 
+    def arrives(self, data: bytes, at: socket.socket, within: float | None = None) -> bool:
+        """Whether a packet that ends like this arrives."""
+        patience = self.patience if within is None else within
+        while select.select([at], [], [], patience)[0]:
+            if at.recv(10_000).endswith(data):
+                return True
+        return False
+
     def _socket(
         self, device: Device, kind: socket.SocketKind, protocol: int, port: int
     ) -> socket.socket:
         made = device.socket(self.family, kind, protocol)
-        made.settimeout(5)
+        made.settimeout(PATIENCE)
         if kind is not socket.SOCK_RAW:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -79,20 +91,12 @@ def port_of(made: socket.socket) -> int:
     return int(made.getsockname()[1])
 
 
-def arrives(data: bytes, at: socket.socket, within: float = 0.2) -> bool:
-    """Whether a packet that ends like this arrives."""
-    while select.select([at], [], [], within)[0]:
-        if at.recv(10_000).endswith(data):
-            return True
-    return False
-
-
 @contextlib.contextmanager
 def flow(wall: Wall) -> Iterator[tuple[socket.socket, socket.socket]]:
     """A UDP flow that was begun inside: to port 53, where every kind lets it."""
     with wall.udp("laptop") as inside, wall.udp("one", 53) as outside:
         inside.sendto(b"out", outside.getsockname())
-        assert arrives(b"out", outside, 5)
+        assert wall.arrives(b"out", outside, PATIENCE)
         yield inside, outside
 
 
@@ -101,7 +105,7 @@ def no_multicast_source(wall: Wall) -> bool:
     with wall.udp("one", 53) as server:
         packet = wall.datagram(source, wall.ip("one"), (5000, 53), b"from a group")
         wall.send("laptop", wall.ip("one"), packet)
-        return not arrives(b"from a group", server)
+        return not wall.arrives(b"from a group", server)
 
 
 def no_forbidden_address(wall: Wall) -> bool:
@@ -111,7 +115,7 @@ def no_forbidden_address(wall: Wall) -> bool:
         for name, target, at in (("laptop", "one", outside), ("one", "laptop", inside)):
             ip, port = wall.ip(target), port_of(at)
             wall.send(name, ip, wall.datagram("fec0::5", ip, (500, port), b"forbidden"))
-            passed.append(arrives(b"forbidden", at))
+            passed.append(wall.arrives(b"forbidden", at))
     return not any(passed)
 
 
@@ -121,14 +125,14 @@ def no_routing_header(wall: Wall) -> bool:
         udp = crafted.udp_datagram(source, target, (5000, 53), b"led around")
         packet = crafted.ip_packet(source, target, crafted.ROUTING, crafted.routed(udp))
         wall.send("laptop", target, packet)
-        return not arrives(b"led around", server)
+        return not wall.arrives(b"led around", server)
 
 
 def no_foreign_source_leaves(wall: Wall) -> bool:
     with wall.udp("one", 53) as server:
         packet = wall.datagram(wall.ip("two"), wall.ip("one"), (5000, 53), b"not from two")
         wall.send("laptop", wall.ip("one"), packet)
-        return not arrives(b"not from two", server)
+        return not wall.arrives(b"not from two", server)
 
 
 def no_inside_source_enters(wall: Wall) -> bool:
@@ -136,7 +140,7 @@ def no_inside_source_enters(wall: Wall) -> bool:
     with wall.udp("laptop", 500) as inside:
         packet = wall.datagram(wall.ip("desk"), wall.ip("laptop"), (500, 500), b"not from desk")
         wall.send("one", wall.ip("laptop"), packet)
-        return not arrives(b"not from desk", inside)
+        return not wall.arrives(b"not from desk", inside)
 
 
 def no_service_outside(wall: Wall) -> bool:
@@ -148,9 +152,9 @@ def no_service_outside(wall: Wall) -> bool:
         answered = []
         for each in (own, gateway):
             outside.sendto(b"?", (str(each), 53))
-            answered.append(arrives(b"\n", outside))
+            answered.append(wall.arrives(b"\n", outside))
             inside.sendto(b"?", (str(each), 53))
-            assert arrives(b"\n", inside, 5)
+            assert wall.arrives(b"\n", inside, PATIENCE)
         return not any(answered)
 
 
@@ -162,7 +166,7 @@ def no_error_of_nothing(wall: Wall) -> bool:
         error = crafted.unreachable(source, target, about)
         icmp = 1 if wall.version == 4 else 58
         wall.send("one", target, crafted.ip_packet(source, target, icmp, error))
-        return not arrives(b"never sent", inside)
+        return not wall.arrives(b"never sent", inside)
 
 
 def answers_of_unknown_protocols(wall: Wall) -> bool:
@@ -173,7 +177,7 @@ def answers_of_unknown_protocols(wall: Wall) -> bool:
         wall.raw("two", UNKNOWN) as two,
     ):
         inside.sendto(b"out", (wall.ip("one"), 0))
-        assert arrives(b"out", one, 5)
+        assert wall.arrives(b"out", one, PATIENCE)
         two.sendto(b"unasked", (wall.ip("laptop"), 0))
         one.sendto(b"answer", (wall.ip("laptop"), 0))
         first = inside.recv(1000)
@@ -183,20 +187,20 @@ def answers_of_unknown_protocols(wall: Wall) -> bool:
 def strangers_come_in(wall: Wall) -> bool:
     with flow(wall) as (inside, _), wall.udp("two") as stranger:
         stranger.sendto(b"unasked", inside.getsockname())
-        return arrives(b"unasked", inside)
+        return wall.arrives(b"unasked", inside)
 
 
 def known_addresses_come_in(wall: Wall) -> bool:
     with flow(wall) as (inside, _), wall.udp("one") as other:
         other.sendto(b"another port", inside.getsockname())
-        return arrives(b"another port", inside)
+        return wall.arrives(b"another port", inside)
 
 
 def nothing_comes_in_unasked(wall: Wall) -> bool:
     with flow(wall) as (inside, outside), wall.udp("laptop") as quiet:
         outside.sendto(b"unasked", quiet.getsockname())
         outside.sendto(b"asked", inside.getsockname())
-        return arrives(b"asked", inside, 5) and not arrives(b"unasked", quiet)
+        return wall.arrives(b"asked", inside, PATIENCE) and not wall.arrives(b"unasked", quiet)
 
 
 def errors_come_in_and_end_nothing(wall: Wall) -> bool:
@@ -212,7 +216,7 @@ def errors_come_in_and_end_nothing(wall: Wall) -> bool:
         except ConnectionRefusedError:
             with wall.udp("one", 53) as again:
                 again.sendto(b"now I am", inside.getsockname())
-                return arrives(b"now I am", inside, 5)
+                return wall.arrives(b"now I am", inside, PATIENCE)
     return False
 
 
@@ -220,7 +224,7 @@ def protocol_comes_in(protocol: int) -> Callable[[Wall], bool]:
     def measure(wall: Wall) -> bool:
         with wall.raw("laptop", protocol) as inside, wall.raw("one", protocol) as outside:
             outside.sendto(b"\0" * 16 + b"sealed", (wall.ip("laptop"), 0))
-            return arrives(b"sealed", inside)
+            return wall.arrives(b"sealed", inside)
 
     return measure
 
@@ -228,7 +232,7 @@ def protocol_comes_in(protocol: int) -> Callable[[Wall], bool]:
 def ike_comes_in(wall: Wall) -> bool:
     with wall.udp("laptop", 500) as inside, wall.udp("one", 500) as outside:
         outside.sendto(b"keys", inside.getsockname())
-        return arrives(b"keys", inside)
+        return wall.arrives(b"keys", inside)
 
 
 def simultaneous_open(wall: Wall) -> bool:
@@ -236,13 +240,13 @@ def simultaneous_open(wall: Wall) -> bool:
     with wall.tcp("laptop") as inside, wall.tcp("one", 443) as outside:
         outside.setblocking(False)
         outside.connect_ex(inside.getsockname())
-        inside.settimeout(5)
+        inside.settimeout(PATIENCE)
         try:
             inside.connect(outside.getsockname())
         except ConnectionRefusedError:  # the inside host has refused what came in too early
             return False
         inside.sendall(b"open")
-        return arrives(b"open", outside, 5)
+        return wall.arrives(b"open", outside, PATIENCE)
 
 
 def connections_outlive_a_restart(wall: Wall) -> bool:
@@ -253,9 +257,9 @@ def connections_outlive_a_restart(wall: Wall) -> bool:
         with accepted:
             wall.lab.router("office").flush_nat()
             client.sendall(b"still here")
-            passed = arrives(b"still here", accepted, 5)
+            passed = wall.arrives(b"still here", accepted, PATIENCE)
             accepted.sendall(b"so am I")
-            return passed and arrives(b"so am I", client, 5)
+            return passed and wall.arrives(b"so am I", client, PATIENCE)
 
 
 def tcp_strangers_come_in(wall: Wall) -> bool:
@@ -265,7 +269,7 @@ def tcp_strangers_come_in(wall: Wall) -> bool:
         accepted, _ = one.accept()
         with accepted, wall.tcp("laptop", port_of(inside)) as server, wall.tcp("two") as stranger:
             server.listen()
-            stranger.settimeout(0.2)
+            stranger.settimeout(wall.patience)
             try:
                 stranger.connect(server.getsockname())
             except TimeoutError:
@@ -294,7 +298,7 @@ def _timeouts(names: list[str]) -> dict[str, int]:
 def everything_passes(wall: Wall) -> bool:
     with wall.tcp("laptop") as inside, wall.tcp("one") as outside:
         inside.listen()
-        outside.settimeout(0.2)
+        outside.settimeout(wall.patience)
         try:
             outside.connect(inside.getsockname())
         except TimeoutError:
