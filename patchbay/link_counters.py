@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from patchbay.link_stats import LinkStats
-from patchbay.wiring.chains import NETEM, QUEUE, SHAPER, SPLITTER, Discipline
+from patchbay.wiring.chains import NETEM, QUEUES, SHAPER, SPLITTER, Discipline
 
 
 def of_disciplines(disciplines: tuple[Discipline, ...]) -> LinkStats | None:
     """What the kernel's disciplines of an interface did; None if it has none of a link's.
 
-    Each counts what those below it refuse as lost by itself too, but for what netem loses by
-    chance; so what is lost in one place is the difference.
+    Each counts what those below it lose as lost by itself too, but for what netem loses by
+    chance; so what is lost in one place is the difference. A CoDel tells which of its losses were
+    not of its own choice.
     """
     by_number = {each.number: each for each in disciplines}
     first = by_number.get(SPLITTER)
@@ -21,18 +22,21 @@ def of_disciplines(disciplines: tuple[Discipline, ...]) -> LinkStats | None:
         return None
     lost = {
         number: by_number[number].dropped if number in by_number else 0
-        for number in (NETEM, SHAPER, QUEUE)
+        for number in (NETEM, SHAPER)
     }
+    below = next((by_number[each] for each in QUEUES.values() if each in by_number), None)
+    by_choice = below.dropped - below.overlimit if below and below.overlimit is not None else 0
     drops = {
         "loss": max(0, lost[NETEM] - lost[SHAPER]),
-        "queue": lost[SHAPER],
-        "aqm": max(0, lost[QUEUE] - lost[SHAPER]),
+        "queue": max(0, lost[SHAPER] - by_choice),
+        "aqm": by_choice,
     }
     return LinkStats(
         sent_packets=first.sent,
         drops={cause: count for cause, count in drops.items() if count},
         queued_packets=first.waiting,
         queued_bytes=first.waiting_bytes,
+        marked=None if below is None else below.marked,
     )
 
 

@@ -68,6 +68,10 @@ def _of_condition(condition: LinkCondition) -> list[tuple[str, str]]:
     found += [("netem", field) for field in _OF_NETEM if getattr(condition, field)]
     if condition.drops is not None:
         found.append(("drop lists", "drops"))
+    if condition.jitter_ms and condition.jitter_correlation_pct:
+        # netem draws correlated numbers, and takes their remainder by the size of its table as
+        # an index (tabledist in sch_netem.c): the low bits, which are independent
+        found.append(("correlation of delays", "jitter_correlation_pct"))
     if condition.corrupt_valid_checksum and condition.corrupt_pct:
         found.append(("corruption with right checksums", "corrupt_valid_checksum"))
     if condition.mtu is not None:

@@ -67,7 +67,6 @@ class Netem:
     latency: int = 0
     jitter: int = 0
     table: tuple[int, ...] = ()
-    correlation: float = 0
     ordered: bool = True
     loss: float = 0
     loss_model: GilbertElliott | FourState | None = None
@@ -155,7 +154,6 @@ def _netem(condition: LinkCondition, seed: int | None) -> Netem:
         latency=round(condition.latency_ms * MILLISECOND),
         jitter=jitter,
         table=entries(condition.jitter_distribution) if jitter else (),
-        correlation=condition.jitter_correlation_pct,
         ordered=not (condition.jitter_reorders and jitter),
         loss=loss,
         loss_model=model,

@@ -12,8 +12,12 @@ from patchbay.wiring.connection import Connection
 from patchbay.wiring.netlink import KernelError, Message, attributes
 from patchbay.wiring.queues import child
 
-SPLITTER, NETEM, SHAPER, QUEUE = 1, 2, 3, 4
+SPLITTER, NETEM, SHAPER = 1, 2, 3
 """The numbers of the disciplines in their handles."""
+
+QUEUES = {"pfifo": 4, "bfifo": 5, "codel": 6, "fq_codel": 7}
+"""Those of the queues below the last one: the kernel puts a discipline in the place of one of
+another kind only if its handle is another one too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class Discipline:
         dropped: packets that it lost.
         waiting: packets that are in it, and in those below.
         waiting_bytes: bytes of them.
+        overlimit: packets that a CoDel lost because it was full; None for other disciplines.
+        marked: packets that it marked in place of losing them; None likewise.
     """
 
     kind: str
@@ -39,6 +45,8 @@ class Discipline:
     dropped: int
     waiting: int
     waiting_bytes: int
+    overlimit: int | None = None
+    marked: int | None = None
 
 
 def discipline(connection: Connection, index: int, number: int) -> Discipline | None:
@@ -64,8 +72,10 @@ def _decoded(body: bytes) -> Discipline:
     stats = attributes(found.get(queues.TCA_STATS2, b""))
     _, sent = struct.unpack_from("=QI", stats[queues.TCA_STATS_BASIC])
     waiting, waiting_bytes, dropped = struct.unpack_from("=III", stats[queues.TCA_STATS_QUEUE])
+    kind = found[queues.TCA_KIND].rstrip(b"\0").decode()
+    overlimit, marked = queues.own_statistics(kind, stats.get(queues.TCA_STATS_APP, b""))
     return Discipline(
-        kind=found[queues.TCA_KIND].rstrip(b"\0").decode(),
+        kind=kind,
         number=handle >> 16,
         parent=parent,
         options=found.get(queues.TCA_OPTIONS, b""),
@@ -73,6 +83,8 @@ def _decoded(body: bytes) -> Discipline:
         dropped=dropped,
         waiting=waiting,
         waiting_bytes=waiting_bytes,
+        overlimit=overlimit,
+        marked=marked,
     )
 
 
@@ -99,12 +111,14 @@ def put(connection: Connection, index: int, wanted: Chain) -> None:
 
 
 def _put_queue(connection: Connection, index: int, wanted: Queue) -> None:
-    had = discipline(connection, index, QUEUE)
-    if had is None and wanted.kind == "bfifo":
+    there = discipline(connection, index, QUEUES[wanted.kind]) is not None
+    if wanted.kind == "bfifo" and not any(
+        discipline(connection, index, number) for number in QUEUES.values()
+    ):
         # A tbf has one of its own, and gives it its limit.
         return
-    there = had is not None and had.kind == wanted.kind
-    _set(connection, index, QUEUE, child(SHAPER), wanted.kind, queues.queue(wanted), there)
+    number, options = QUEUES[wanted.kind], queues.queue(wanted)
+    _set(connection, index, number, child(SHAPER), wanted.kind, options, there)
 
 
 def _set(

@@ -30,7 +30,7 @@ ROOT = 0xFFFFFFFF
 """The parent of an interface's first discipline (TC_H_ROOT)."""
 
 TCA_KIND, TCA_OPTIONS, TCA_STATS2 = 1, 2, 7
-TCA_STATS_BASIC, TCA_STATS_QUEUE = 1, 3
+TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_APP = 1, 3, 4
 
 RATESPEC = Struct("=BBHhHI")
 """cell log, link layer, overhead, cell align, minimal unit, bytes per second"""
@@ -50,6 +50,11 @@ NETEM_GE = Struct("=4I")
 """p, r, h, 1-k"""
 NETEM_SLOT = Struct("=qqiiqq")
 """least and most nanoseconds, packets, bytes, delay and jitter of a distribution"""
+
+CODEL_XSTATS = Struct("=20xII8x")
+"""after what does not matter here: packets lost because it was full, packets marked"""
+FQ_CODEL_XSTATS = Struct("=8xII")
+"""the same"""
 
 TCA_TBF_PARMS, TCA_TBF_RATE64, TCA_TBF_BURST = 1, 4, 6
 TCA_NETEM_CORR, TCA_NETEM_DELAY_DIST, TCA_NETEM_REORDER, TCA_NETEM_CORRUPT = 1, 2, 3, 4
@@ -146,7 +151,7 @@ def netem(of: Netem) -> bytes:
         ),
         attribute(TCA_NETEM_LATENCY64, _S64.pack(of.latency)),
         attribute(TCA_NETEM_JITTER64, _S64.pack(of.jitter)),
-        attribute(TCA_NETEM_CORR, NETEM_CORR.pack(chance(of.correlation), 0, 0)),
+        attribute(TCA_NETEM_CORR, NETEM_CORR.pack(0, 0, 0)),
         attribute(TCA_NETEM_REORDER, NETEM_CHANCE.pack(chance(of.reorder), 0)),
         attribute(TCA_NETEM_CORRUPT, NETEM_CHANCE.pack(chance(of.corrupt), 0)),
         attribute(TCA_NETEM_RATE, NETEM_RATE.pack(_ALL if of.ordered else 0, 0, 0, 0)),
@@ -210,3 +215,12 @@ def chance(per_cent: float) -> int:
 def netem_attributes(options: bytes) -> dict[int, bytes]:
     """What netem tells beside its oldest parameters."""
     return attributes(options, NETEM_QOPT.size)
+
+
+def own_statistics(kind: str, told: bytes) -> tuple[int | None, int | None]:
+    """What a CoDel tells by itself: packets lost as it was full, and marked; None of others."""
+    layout = {"codel": CODEL_XSTATS, "fq_codel": FQ_CODEL_XSTATS}.get(kind)
+    if layout is None or len(told) < layout.size:
+        return None, None
+    full, marked = layout.unpack_from(told)
+    return full, marked

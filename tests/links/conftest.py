@@ -1,9 +1,9 @@
-"""Tests of link conditions: pure ones in `packets`, of the engines in the other folders."""
+"""Tests of link conditions: pure ones in `packets`, of both engines in `engines`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-for _room in ("packets", "kernel"):
+for _room in ("packets", "engines", "kernel"):
     sys.path.append(str(Path(__file__).parent / _room))

@@ -7,10 +7,10 @@ import pytest
 
 from patchbay import Lab, LinkCondition
 from patchbay.link_counters import of_disciplines, of_engine
-from patchbay.wiring.chains import NETEM, QUEUE, SHAPER, SPLITTER, Discipline
+from patchbay.wiring.chains import NETEM, QUEUES, SHAPER, SPLITTER, Discipline
 
 
-def discipline(number, dropped=0, sent=100, waiting=0):
+def discipline(number, dropped=0, sent=100, waiting=0, overlimit=None):
     return Discipline(
         kind="",
         number=number,
@@ -20,6 +20,8 @@ def discipline(number, dropped=0, sent=100, waiting=0):
         dropped=dropped,
         waiting=waiting,
         waiting_bytes=100 * waiting,
+        overlimit=overlimit,
+        marked=overlimit and 2 * overlimit,
     )
 
 
@@ -35,8 +37,7 @@ def test_an_interface_without_disciplines_of_a_link_has_none():
         ({NETEM: 7}, {"loss": 7}),
         ({SHAPER: 5}, {"queue": 5}),
         ({NETEM: 12, SHAPER: 5}, {"loss": 7, "queue": 5}),
-        ({NETEM: 7, SHAPER: 0, QUEUE: 3}, {"loss": 7, "aqm": 3}),
-        ({NETEM: 9, SHAPER: 2, QUEUE: 5}, {"loss": 7, "queue": 2, "aqm": 3}),
+        ({NETEM: 12, SHAPER: 5, QUEUES["pfifo"]: 5}, {"loss": 7, "queue": 5}),
     ],
 )
 def test_what_is_lost_in_one_place_is_told_once(lost, drops):
@@ -48,6 +49,20 @@ def test_what_is_lost_in_one_place_is_told_once(lost, drops):
     assert found.dropped == sum(drops.values())
     assert (found.sent_packets, found.queued_packets, found.queued_bytes) == (50, 4, 400)
     assert found.late is None
+
+
+@pytest.mark.parametrize("kind", ["codel", "fq_codel"])
+def test_a_codel_tells_what_it_lost_by_choice(kind):
+    chain = (
+        discipline(SPLITTER),
+        discipline(NETEM, 12),
+        discipline(SHAPER, 5),
+        discipline(QUEUES[kind], 5, overlimit=2),
+    )
+    found = of_disciplines(chain)
+
+    assert found.drops == {"loss": 7, "queue": 2, "aqm": 3}
+    assert found.marked == 4
 
 
 def test_the_words_of_the_user_space_engine_are_understood():

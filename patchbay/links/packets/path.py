@@ -133,8 +133,12 @@ class Path:
 
     @property
     def queued(self) -> tuple[int, int]:
-        """Packets and bytes that wait for the rate."""
-        return len(self._queue), self._queue.size
+        """Packets and bytes that are on their way, or wait for the rate."""
+        moving = [*self._line, *(frame for _, _, frame in self._overtaking)]
+        if self._sending is not None:
+            moving.append(self._sending)
+        size = sum(frame.size for frame in moving)
+        return len(moving) + len(self._queue), size + self._queue.size
 
     # -- the way in
 

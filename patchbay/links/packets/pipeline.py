@@ -57,7 +57,7 @@ class Pipeline:
 
     @property
     def queued(self) -> tuple[int, int]:
-        """Packets and bytes that wait for a rate."""
+        """Packets and bytes that are on their way, or wait for a rate."""
         waiting = [path.queued for path in self._all()]
         return sum(each[0] for each in waiting), sum(each[1] for each in waiting)
 

@@ -49,6 +49,8 @@ def made(mtu=1500, features=ALL, turn=0, **fields):
         ({"loss_model": GilbertElliott(1, 2)}, {"tbf", "netem"}),
         ({"slots": Slots(interval_ms=1)}, {"tbf", "netem"}),
         ({"mtu": 1400}, {"tbf", "loss of long packets"}),
+        ({"jitter_ms": 1, "jitter_correlation_pct": 9}, {"tbf", "netem", "correlation of delays"}),
+        ({"latency_ms": 1, "jitter_correlation_pct": 9}, {"tbf", "netem"}),
         (
             {"corrupt_pct": 1, "corrupt_valid_checksum": True},
             {"tbf", "netem", "corruption with right checksums"},

@@ -59,7 +59,7 @@ def test_a_full_queue_loses_what_comes_last():
     waiting = pipeline.queued
     left = [number(frame) for _, frame in flush(pipeline)]
 
-    assert waiting == (5, 500)
+    assert waiting == (6, 600)
     assert left == [0, 1, 2, 3, 4, 5]  # one is on the wire and five wait
     assert pipeline.counters.lost == {"queue": 14}
 
