@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import cast
+from typing import ClassVar, cast
 
 from actors import linux
 from actors.protocol import Plain
@@ -12,6 +12,8 @@ from actors.supervisor import NodeSpec, Supervisor
 
 class Bare:
     """Adds and removes nodes, each with an empty network namespace of its own."""
+
+    later: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None:
         self._supervisor = supervisor

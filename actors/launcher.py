@@ -7,6 +7,7 @@ ends, and its supervisors end with it: the kernel sees to that (PDEATHSIG).
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -15,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import deque
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
@@ -100,6 +102,10 @@ class Launcher:
         """By the process id of the supervisor; those that live."""
         self._ended: dict[int, int] = {}
         """The exit status of supervisors that ended, until somebody has asked."""
+        self._directors: dict[str, type[Director]] = {}
+        """By their names, as clients give them."""
+        self._later: deque[str] = deque()
+        """What is to be imported while nobody asks."""
         _, (self._client,) = channel.receive()
 
     def serve(self) -> NoReturn:
@@ -110,7 +116,17 @@ class Launcher:
         gc.collect()
         gc.freeze()
         while True:
-            self._loop.turn()
+            self._loop.turn(0 if self._later else None)
+            if self._later:
+                self._load_ahead()
+
+    def _load_ahead(self) -> None:
+        """Import one module that the next labs may need; it is one less for them to wait for."""
+        with contextlib.suppress(Exception):  # whoever needs it tells why it cannot be imported
+            importlib.import_module(self._later.popleft())
+        if not self._later:
+            gc.collect()
+            gc.freeze()
 
     def _on_client_end(self) -> None:
         os._exit(0)  # and the kernel kills the labs
@@ -146,7 +162,7 @@ class Launcher:
     def _start(self, message: dict[str, Plain], control: int) -> int:
         """Fork a process that forks a supervisor; it becomes a child of this one."""
         sys.path[:] = [os.fsdecode(entry) for entry in cast("list[bytes]", message["path"])]
-        director = _find(cast("str", message["director"]))
+        director = self._find(cast("str", message["director"]))
         birth, theirs = Channel.pair()
         launcher = os.getpid()
         stage = os.fork()
@@ -176,6 +192,14 @@ class Launcher:
         finally:
             birth.close()
         return pid
+
+    def _find(self, name: str) -> type[Director]:
+        if name not in self._directors:
+            module, _, attribute = name.partition(":")
+            director = cast("type[Director]", getattr(importlib.import_module(module), attribute))
+            self._directors[name] = director
+            self._later.extend(director.later)
+        return self._directors[name]
 
     def _hear(self, birth: Channel) -> dict[str, Plain]:
         """What a supervisor that starts has to say.
@@ -269,8 +293,3 @@ def _be_born(launcher: Channel, lacks: tuple[str, ...]) -> None:
     except Closed:
         os._exit(1)
     launcher.close()
-
-
-def _find(name: str) -> type[Director]:
-    module, _, attribute = name.partition(":")
-    return cast("type[Director]", getattr(importlib.import_module(module), attribute))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NoReturn, Protocol, TypeAlias, cast
+from typing import ClassVar, NoReturn, Protocol, TypeAlias, cast
 
 from actors import linux
 from actors.actor import NodeSpec as NodeSpec
@@ -44,7 +44,14 @@ Answer: TypeAlias = tuple[Plain, list[int]]
 
 
 class Director(Protocol):
-    """What a lab is about: made in its supervisor, it answers the requests of its clients."""
+    """What a lab is about: made in its supervisor, it answers the requests of its clients.
+
+    Attributes:
+        later: modules that a lab may come to need. The launcher imports them once the first lab
+            has started, while nobody asks, so that labs after it have them.
+    """
+
+    later: ClassVar[tuple[str, ...]]
 
     def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None: ...
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_interface
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from actors.errors import NodeGone
 from actors.protocol import Plain
@@ -64,6 +64,19 @@ _REQUESTS: dict[str, Any] = {
 
 class LabDirector(NatRequests, RegionRequests, FirewallRequests):
     """Holds the topology of a lab and its namespaces; answers what clients ask."""
+
+    later: ClassVar[tuple[str, ...]] = (
+        "patchbay.services.igd",
+        "patchbay.services.leases",
+        "patchbay.services.nat_pmp",
+        "patchbay.services.pcp",
+        "patchbay.services.portal",
+        "patchbay.services.sockets",
+        "patchbay.services.ssdp",
+        "patchbay.links.userspace.engine",
+        "patchbay.capture.bpf",
+        "patchbay.capture.recordings",
+    )
 
     def __init__(self, supervisor: Supervisor, options: dict[str, Plain]) -> None:
         self._supervisor = supervisor

@@ -3,12 +3,14 @@
 import ast
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import patchbay
-from patchbay import exports
+from patchbay import Lab, exports
+from patchbay.director import LabDirector
 
 
 def test_every_exported_name_is_there():
@@ -52,3 +54,39 @@ def test_the_library_is_loaded_with_the_first_name(code, loads):
     told = subprocess.check_output([sys.executable, "-c", f"{code}\n{ask}"], text=True)
 
     assert told.split() == [str(loads)] * 2
+
+
+def loaded_by(code):
+    """The modules that an interpreter has after it was told something."""
+    ask = f"{code}\nimport sys; print(*sys.modules)"
+    return set(subprocess.check_output([sys.executable, "-c", ask], text=True).split())
+
+
+def test_a_program_waits_for_no_more_than_it_uses():
+    """What everybody imports, everybody waits for: in each run of their tests."""
+    rooms = ("aio", "director", "doctor", "drawing", "guest", "meter", "services", "wiring")
+    for_some = {f"patchbay.{room}" for room in rooms} | {"patchbay.links.userspace"}
+
+    assert not loaded_by("from patchbay import Lab") & (for_some | {"asyncio", "ssl", "shutil"})
+
+
+def test_the_first_lab_waits_for_no_more_than_it_takes():
+    loaded = loaded_by("import patchbay.director")
+
+    assert not loaded & {*LabDirector.later, "http", "xml", "urllib.request", "email"}
+    assert loaded_by("\n".join(f"import {name}" for name in LabDirector.later))
+
+
+def test_later_labs_find_everything_loaded():
+    """The launcher loads it while nobody asks."""
+
+    def lacks():
+        return set(LabDirector.later) - set(sys.modules)
+
+    deadline = time.monotonic() + 60
+    while True:
+        with Lab() as lab:
+            missing = lab.ix.call(lacks)
+        if not missing:
+            return
+        assert time.monotonic() < deadline, missing

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from html import escape
 from http import HTTPStatus
 from ipaddress import AddressValueError, IPv4Address
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from patchbay.services.http import Request, response
 from patchbay.services.mapper import Lease, Mapper, Refused
@@ -65,7 +65,7 @@ def _control(request: Request, client: IPv4Address, router: Mapper) -> bytes:
             f"<errorDescription>{fault}</errorDescription></UPnPError></detail></s:Fault>"
         )
         return response(HTTPStatus.INTERNAL_SERVER_ERROR, page, kind=_XML)
-    values = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in told.items())
+    values = "".join(f"<{key}>{escape(value, quote=False)}</{key}>" for key, value in told.items())
     page = _envelope(f'<u:{name}Response xmlns:u="{service}">{values}</u:{name}Response>')
     return response(HTTPStatus.OK, page, kind=_XML)
 
