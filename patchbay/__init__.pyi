@@ -65,6 +65,7 @@ from patchbay.values import FirewallRule as FirewallRule
 from patchbay.values import FlowMatch as FlowMatch
 from patchbay.values import FourState as FourState
 from patchbay.values import GilbertElliott as GilbertElliott
+from patchbay.values import Hold as Hold
 from patchbay.values import IfaceConfig as IfaceConfig
 from patchbay.values import IpSupport as IpSupport
 from patchbay.values import Ipv6Provisioning as Ipv6Provisioning
@@ -83,9 +84,12 @@ from patchbay.values import PortForward as PortForward
 from patchbay.values import PortMapping as PortMapping
 from patchbay.values import PortPolicy as PortPolicy
 from patchbay.values import QueueDiscipline as QueueDiscipline
+from patchbay.values import Ramp as Ramp
 from patchbay.values import RegionLink as RegionLink
 from patchbay.values import RouterPreset as RouterPreset
+from patchbay.values import Schedule as Schedule
 from patchbay.values import Slots as Slots
+from patchbay.values import Trace as Trace
 from patchbay.version import __version__ as __version__
 
 __all__ = [
@@ -123,6 +127,7 @@ __all__ = [
     "FlowMatch",
     "FourState",
     "GilbertElliott",
+    "Hold",
     "Hop",
     "HostNotCapable",
     "Iface",
@@ -163,6 +168,7 @@ __all__ = [
     "Problem",
     "Process",
     "QueueDiscipline",
+    "Ramp",
     "Reflector",
     "RefusedByKernel",
     "Region",
@@ -171,9 +177,11 @@ __all__ = [
     "RemoteTraceback",
     "Router",
     "RouterPreset",
+    "Schedule",
     "Slots",
     "StunServer",
     "Task",
+    "Trace",
     "TracerouteResult",
     "TravelError",
     "__version__",

@@ -23,6 +23,7 @@ from patchbay.links.userspace.process import EngineProcess
 from patchbay.nat_requests import NatRequests
 from patchbay.observation import soonest
 from patchbay.observer import Observer
+from patchbay.player import Player
 from patchbay.rebindings import Rebindings
 from patchbay.region_requests import RegionRequests
 from patchbay.services.running import Services
@@ -101,6 +102,7 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         self._observer = Observer(
             supervisor, self._kernel, self._log, lambda: self._topology, options
         )
+        self._player = Player(supervisor.watch, self._log, lambda: self._topology, self._have)
         for name, text in static_files().items():
             self._write(name, text)
         self._apply(None, self._topology)
@@ -306,6 +308,10 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         self._change(after)
 
     def _change(self, after: Topology) -> None:
+        self._have(after)
+        self._log.save_state(after)
+
+    def _have(self, after: Topology) -> None:
         before = self._topology
         try:
             self._apply(before, after)
@@ -319,7 +325,7 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         self._topology = after
         self._observer.follow(after)
         self._rebindings.follow(after)
-        self._log.save_state(after)
+        self._player.follow(after)
 
     def _apply(self, before: Topology | None, after: Topology) -> None:
         """Tell the kernel, fork the actors of new nodes, stop those of removed ones."""

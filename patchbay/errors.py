@@ -73,6 +73,10 @@ class Problems:
             where = ", ".join(part for part in (place, problem.place) if part)
             self._found.append(Problem(where, problem.message, problem.nearest))
 
+    def pass_on(self, others: Problems) -> None:
+        """Note these mistakes among others, each once."""
+        others._found += dict.fromkeys(self._found)
+
     def check(self) -> None:
         """Raise `ConfigError` if there is any mistake."""
         if self._found:

@@ -17,7 +17,21 @@ from patchbay.link_stats import LinkStats
 from patchbay.links.choice import EngineChoice
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.snapshot import InterfaceSnapshot
-from patchbay.values import FlowMatch, LinkCondition, LinkEngine, Named, name_of, parse, parse_flows
+from patchbay.values import (
+    FlowMatch,
+    LinkCondition,
+    LinkEngine,
+    Named,
+    Schedule,
+    Since,
+    TimedCondition,
+    Trace,
+    check_since,
+    name_of,
+    parse,
+    parse_condition,
+    parse_flows,
+)
 
 if TYPE_CHECKING:
     from patchbay.nodes import LabNode, Router
@@ -25,6 +39,7 @@ if TYPE_CHECKING:
 Direction = Literal["up", "down", "both"]
 
 _LINK_STATS: Any = LinkStats | None
+_SCHEDULE: Any = Schedule | Trace | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +172,15 @@ class Iface:
         now = self._now()
         return now.condition_up if direction == "up" else now.condition_down
 
+    def schedule(self, direction: Literal["up", "down"] = "up") -> Schedule | Trace | None:
+        """What the condition of a direction follows; None if it stays what it is."""
+        self._now()
+        told = self._node.lab.request(
+            "schedule", node=self._node.name, name=self._name, direction=direction
+        )
+        found: Schedule | Trace | None = from_plain(_SCHEDULE, told)
+        return found
+
     def flows(self, direction: Literal["up", "down"] = "up") -> dict[FlowMatch, LinkCondition]:
         """What packets of some flows meet instead, in the order in which they are looked at."""
         now = self._now()
@@ -244,26 +268,31 @@ class Iface:
 
     def set_condition(
         self,
-        condition: LinkCondition | str | None,
+        condition: TimedCondition | str | None,
         direction: Direction = "both",
         *,
         engine: LinkEngine | str | None = None,
         flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
+        since: Since = "now",
     ) -> None:
         """Set what packets meet from now on; no packet is lost or overtaken by the change.
 
         Args:
-            condition: the condition, or the name of a preset; None for a clean link.
+            condition: the condition, or the name of a preset; None for a clean link. With a
+                `Schedule` or a `Trace` it changes by itself, until another is set.
             direction: packets that leave the node (`up`), that arrive at it (`down`), or both.
             engine: what makes it; the lab's if not given.
             flows: what packets of some flows meet instead: a condition for each, the first that
                 matches holds. Each has a rate and a queue of its own. Without it no flow meets
                 anything else, whatever did before.
+            since: what the times of a schedule or trace count from: `now`, or the beginning of the
+                `lab`.
 
         Raises:
-            ConfigError: there is no such condition, or this host cannot make it.
+            ConfigError: there is no such condition, or this host cannot make it, at any time of a
+                schedule or trace.
         """
-        value = None if condition is None else to_plain(parse(LinkCondition, condition))
+        value = None if condition is None else to_plain(parse_condition(condition))
         asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
         self._ask(
             "set_condition",
@@ -271,6 +300,7 @@ class Iface:
             direction=direction,
             engine=asked,
             flows=to_plain(parse_flows(flows)),
+            since=check_since(since),
         )
 
     def remove(self) -> None:

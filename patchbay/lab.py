@@ -39,13 +39,13 @@ from patchbay.values import (
     IfaceConfig,
     IpSupport,
     Ipv6Provisioning,
-    LinkCondition,
     LinkEngine,
     Named,
     Nat,
     NatConfig,
     NatV6Mode,
     RouterPreset,
+    TimedCondition,
 )
 from patchbay.watched import Watched, check_options
 
@@ -218,7 +218,7 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
         firewall: Firewall | FirewallConfig | str | None = None,
         block_icmp_frag_needed: bool = False,
         port_mapping: bool | None = None,
-        downlink: LinkCondition | str | None = None,
+        downlink: TimedCondition | str | None = None,
         downstream: IPv4Network | str | None = None,
         downstream6: IPv6Network | str | None = None,
         mtu: int | None = None,
@@ -240,7 +240,7 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
             block_icmp_frag_needed: whether it is a black hole for path MTU discovery: nobody learns
                 from it, or through it, that packets are too long.
             port_mapping: whether hosts of its LAN can ask for ports by UPnP-IGD, NAT-PMP and PCP.
-            downlink: what packets to the hosts of its LAN meet.
+            downlink: what packets to the hosts of its LAN meet, or a schedule or trace of it.
             downstream: IPv4 subnet of its LAN, such as `"10.64.0.0/18"`; the next free /24 if not
                 given.
             downstream6: IPv6 subnet of its LAN; the next free /64 if not given.
@@ -273,7 +273,7 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
         name: str,
         gateway: Named | str | None = None,
         *,
-        condition: LinkCondition | str | None = None,
+        condition: TimedCondition | str | None = None,
         ifaces: Mapping[str, IfaceConfig | Named | str] | None = None,
         default_via: str | None = None,
         mtu: int | None = None,
@@ -283,7 +283,7 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
         Args:
             name: any text without white space and slashes, at most 63 bytes.
             gateway: the router whose LAN its one interface, `eth0`, is plugged into.
-            condition: what packets of `eth0` meet, in both directions.
+            condition: what packets of `eth0` meet, in both directions, or a schedule or trace of it.
             ifaces: interfaces by name, instead of one `eth0`: each a router, or an `IfaceConfig`.
             default_via: the interface of the default route; the first if not given.
             mtu: bytes, of interfaces that do not say otherwise; 1500 if not given.

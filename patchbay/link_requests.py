@@ -9,15 +9,17 @@ from typing import Any, cast
 from actors.protocol import Plain
 from patchbay.events import EventLog
 from patchbay.links.spec import Flows
+from patchbay.player import Player, described
 from patchbay.topology import edit
 from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
+from patchbay.topology.playing import Way, playing_at
 from patchbay.topology.snapshot import interface_engines
-from patchbay.values import LinkCondition, LinkEngine
+from patchbay.values import LinkEngine, TimedCondition, condition_now
 from patchbay.wiring.kernel import Kernel
 
-_CONDITION: Any = LinkCondition | None
+_CONDITION: Any = TimedCondition | None
 _ENGINE: Any = LinkEngine | None
 _FLOWS: Any = Flows
 
@@ -28,6 +30,7 @@ class LinkRequests(ABC):
     _topology: Topology
     _kernel: Kernel
     _log: EventLog
+    _player: Player
 
     @abstractmethod
     def _change(self, after: Topology) -> None:
@@ -41,42 +44,49 @@ class LinkRequests(ABC):
         direction: str,
         engine: Plain,
         flows: Plain = (),
+        since: str = "now",
     ) -> Plain:
         """Set what packets of an interface meet."""
         value, asked = from_plain(_CONDITION, condition), from_plain(_ENGINE, engine)
-        way = cast("edit.Direction", direction)
-        before = self._able(self._topology)
-        self._change(
-            edit.set_condition(before, node, name, value, way, asked, from_plain(_FLOWS, flows))
-        )
+        way, begun = cast("edit.Direction", direction), self._player.begun(since)
+        before, met = self._able(self._topology), from_plain(_FLOWS, flows)
+        self._change(edit.set_condition(before, node, name, value, way, asked, met, begun))
         engines = interface_engines(self._topology, node, name)
         self._log.add(
             "link_condition_changed",
             node=node,
             iface=name,
-            condition=condition,
+            condition=to_plain(condition_now(value, begun.elapsed)),
             direction=way,
             engine={one: to_plain(engines[one]) for one in engines if way in (one, "both")},
             flows=flows,
+            schedule=described(value),
         )
         return None
 
     def on_set_downlink(
-        self, node: str, condition: Plain, engine: Plain, flows: Plain = ()
+        self, node: str, condition: Plain, engine: Plain, flows: Plain = (), since: str = "now"
     ) -> Plain:
         """Set what packets from a router to its LAN meet."""
         value, asked = from_plain(_CONDITION, condition), from_plain(_ENGINE, engine)
-        met = from_plain(_FLOWS, flows)
-        self._change(edit.set_downlink(self._able(self._topology), node, value, asked, met))
+        met, begun = from_plain(_FLOWS, flows), self._player.begun(since)
+        self._change(edit.set_downlink(self._able(self._topology), node, value, asked, met, begun))
         engines = interface_engines(self._topology, node, LAN_BRIDGE)
         self._log.add(
             "downlink_condition_changed",
             node=node,
-            condition=condition,
+            condition=to_plain(condition_now(value, begun.elapsed)),
             engine=to_plain(engines["up"]),
             flows=flows,
+            schedule=described(value),
         )
         return None
+
+    def on_schedule(self, node: str, name: str, direction: str) -> Plain:
+        """What the condition of an interface follows; None if it stays what it is."""
+        place = (node, name, cast("Way", direction))
+        playing = playing_at(self._topology, place)
+        return None if playing is None else to_plain(playing.timeline)
 
     def _able(self, topology: Topology) -> Topology:
         """A topology that knows what this host can do with links."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from actors.connection import Connection
 from actors.node import Node
+from actors.protocol import Plain
 from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.iface import Iface
 from patchbay.measuring import Measuring, Target
@@ -30,8 +31,12 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    Since,
+    TimedCondition,
+    check_since,
     name_of,
     parse,
+    parse_condition,
     parse_flows,
     parse_nat,
 )
@@ -365,11 +370,12 @@ class Router(RouterFirewall, LabNode):
 
     def set_downlink_condition(
         self,
-        condition: LinkCondition | str | None,
+        condition: TimedCondition | str | None,
         device: Named | str | None = None,
         *,
         engine: LinkEngine | str | None = None,
         flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
+        since: Since = "now",
     ) -> None:
         """Set what packets meet that it sends into its LAN.
 
@@ -382,18 +388,23 @@ class Router(RouterFirewall, LabNode):
                 hosts of the LAN as well.
             engine: what makes it; the lab's if not given.
             flows: what packets of some flows meet instead, as in `Iface.set_condition`.
+            since: what the times of a schedule or trace count from, likewise.
 
         Raises:
             ConfigError: there is no such condition, this host cannot make it, or the device is
                 not plugged into the LAN.
         """
-        value = None if condition is None else to_plain(parse(LinkCondition, condition))
+        value = None if condition is None else to_plain(parse_condition(condition))
         asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
         met = to_plain(parse_flows(flows))
+        common: dict[str, Plain] = {
+            "condition": value,
+            "engine": asked,
+            "flows": met,
+            "since": check_since(since),
+        }
         if device is None:
-            self._lab.request(
-                "set_downlink", node=self._name, condition=value, engine=asked, flows=met
-            )
+            self._lab.request("set_downlink", node=self._name, **common)
             return
         self._model()
         owner = name_of(device)
@@ -404,15 +415,7 @@ class Router(RouterFirewall, LabNode):
             message = f"{owner!r} is not plugged into its LAN"
             raise ConfigError(Problem(f"router {self._name!r}", message, near))
         for name in names:
-            self._lab.request(
-                "set_condition",
-                node=owner,
-                name=name,
-                condition=value,
-                direction="down",
-                engine=asked,
-                flows=met,
-            )
+            self._lab.request("set_condition", node=owner, name=name, direction="down", **common)
 
     @property
     def downlink_condition(self) -> LinkCondition | None:

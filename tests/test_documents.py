@@ -16,7 +16,16 @@ from pathlib import Path
 import pytest
 
 import patchbay
-from patchbay import Lab, director, events, nat_requests, observer, rebindings
+from patchbay import (
+    Lab,
+    director,
+    events,
+    link_requests,
+    nat_requests,
+    observer,
+    player,
+    rebindings,
+)
 from patchbay.doctor.facts import NAMES, Facts, Outcome
 from patchbay.doctor.verdict import diagnose
 
@@ -148,7 +157,7 @@ def test_every_kind_of_event_is_described() -> None:
 def logged_events() -> dict[str, set[str]]:
     """The events that the sources note, by kind, with the fields named there."""
     found: dict[str, set[str]] = {}
-    modules = director, nat_requests, observer, rebindings
+    modules = director, link_requests, nat_requests, observer, player, rebindings
     trees = [ast.parse(inspect.getsource(each)) for each in modules]
     for call in chain.from_iterable(map(ast.walk, trees)):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):

@@ -49,6 +49,7 @@ class AsyncIface(Twin[Iface]):
     is_up = _told(lambda iface: iface.is_up)
 
     condition = awaited(Iface.condition)
+    schedule = awaited(Iface.schedule)
     engine = awaited(Iface.engine)
     flows = awaited(Iface.flows)
     stats = awaited(Iface.stats)

@@ -7,12 +7,14 @@ which is never among the features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 
 from patchbay.errors import ConfigError, Problem
 from patchbay.links.spec import LinkSpec
-from patchbay.values import LinkCondition, LinkEngine, QueueDiscipline
+from patchbay.values import LinkCondition, LinkEngine, QueueDiscipline, Schedule, Trace
 
 USER_SPACE = "user space"
 
@@ -61,6 +63,16 @@ def requirements(spec: LinkSpec) -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=256)
+def _of_timeline(timeline: Schedule | Trace) -> Mapping[str, str]:
+    """What the kernel must be able to do for all that packets ever meet."""
+    found: dict[str, str] = {}
+    for condition in timeline.conditions:
+        for feature, field in _of_condition(condition or LinkCondition.LAN):
+            found.setdefault(feature, field)
+    return found
+
+
 def _of_condition(condition: LinkCondition) -> list[tuple[str, str]]:
     if condition.perfect:
         return []
@@ -84,15 +96,27 @@ def _of_condition(condition: LinkCondition) -> list[tuple[str, str]]:
     return found
 
 
-def choose(asked: LinkEngine, spec: LinkSpec, features: AbstractSet[str]) -> EngineChoice:
+def choose(
+    asked: LinkEngine,
+    spec: LinkSpec,
+    features: AbstractSet[str],
+    timeline: Schedule | Trace | None = None,
+) -> EngineChoice:
     """Choose the engine of a link.
+
+    Args:
+        asked: the engine that was asked for.
+        spec: what packets meet.
+        features: what the host can do.
+        timeline: what the condition follows: one engine makes all of it.
 
     Raises:
         ConfigError: none that may be chosen can do it; it says what is missing, and what helps.
     """
-    lacking = {
-        feature: field for feature, field in requirements(spec).items() if feature not in features
-    }
+    required = requirements(spec)
+    if timeline is not None:
+        required |= _of_timeline(timeline)
+    lacking = {feature: field for feature, field in required.items() if feature not in features}
     if asked is LinkEngine.USER:
         if USER_SPACE in features:
             return EngineChoice(LinkEngine.USER, "asked for")

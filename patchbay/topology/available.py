@@ -6,7 +6,15 @@ from patchbay.errors import ConfigError, Problems
 from patchbay.links.choice import EngineChoice, choose, meaningless
 from patchbay.links.spec import Flows, LinkSpec
 from patchbay.topology.model import Topology
-from patchbay.values import Ipv6Provisioning, LinkCondition, LinkEngine, NatV6Mode
+from patchbay.values import (
+    Ipv6Provisioning,
+    LinkCondition,
+    LinkEngine,
+    NatV6Mode,
+    Schedule,
+    TimedCondition,
+    Trace,
+)
 
 
 def check_nat_v6(mode: NatV6Mode, problems: Problems, place: str) -> None:
@@ -17,13 +25,34 @@ def check_nat_v6(mode: NatV6Mode, problems: Problems, place: str) -> None:
 
 def check_condition(
     topology: Topology,
-    condition: LinkCondition | None,
+    condition: TimedCondition | None,
     problems: Problems,
     place: str,
     engine: LinkEngine | None = None,
     flows: Flows = (),
 ) -> None:
-    """Add a problem unless an engine that may be chosen can make this condition."""
+    """Add a problem unless an engine that may be chosen can make this condition.
+
+    Of a schedule or a trace, all that packets ever meet is looked at.
+    """
+    if isinstance(condition, Schedule | Trace):
+        found = Problems()
+        for each in condition.conditions:
+            _check_condition(topology, each, found, place, engine, flows, condition)
+        found.pass_on(problems)
+    else:
+        _check_condition(topology, condition, problems, place, engine, flows)
+
+
+def _check_condition(
+    topology: Topology,
+    condition: LinkCondition | None,
+    problems: Problems,
+    place: str,
+    engine: LinkEngine | None,
+    flows: Flows,
+    timeline: Schedule | Trace | None = None,
+) -> None:
     spec = LinkSpec(place, 0, condition or LinkCondition(), flows)
     if spec.clean:
         return
@@ -36,13 +65,18 @@ def check_condition(
     if len(problems) > before:
         return
     try:
-        choice_of(topology, spec, engine)
+        choice_of(topology, spec, engine, timeline)
     except ConfigError as error:
         problems.extend(error, place)
 
 
-def choice_of(topology: Topology, spec: LinkSpec, engine: LinkEngine | None) -> EngineChoice:
-    """Return what makes a link's condition.
+def choice_of(
+    topology: Topology,
+    spec: LinkSpec,
+    engine: LinkEngine | None,
+    timeline: Schedule | Trace | None = None,
+) -> EngineChoice:
+    """Return what makes a link's condition, and all that it becomes by a schedule or a trace.
 
     Raises:
         ConfigError: nothing that may be chosen can; the text says what helps.
@@ -50,7 +84,7 @@ def choice_of(topology: Topology, spec: LinkSpec, engine: LinkEngine | None) -> 
     asked = engine or topology.link_engine
     if topology.link_features is None:
         return EngineChoice(asked, "what the host can do is not known before it runs")
-    return choose(asked, spec, frozenset(topology.link_features))
+    return choose(asked, spec, frozenset(topology.link_features), timeline)
 
 
 def check_provisioning(provisioning: Ipv6Provisioning, problems: Problems, place: str) -> None:

@@ -16,6 +16,7 @@ from patchbay.topology.macs import BRIDGES_MAX, RESERVED, interface_mac
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
 from patchbay.topology.names import check_interface_name, check_node_name
 from patchbay.topology.outside import claim_outside, keep_outside
+from patchbay.topology.playing import JUST_NOW
 from patchbay.topology.region_draft import add_region, add_trunk, upstream_of
 from patchbay.topology.requests import (
     DeviceRequest,
@@ -146,6 +147,7 @@ class Draft:
         if uplink is None or len(self.problems) > before:
             self.failed.add(request.name)
             return
+        downlink, playing = JUST_NOW.with_playing(request.downlink)
         self.routers[request.name] = Router(
             name=request.name,
             uplink=uplink,
@@ -160,9 +162,10 @@ class Draft:
             downstream=downstream,
             downstream6=downstream6,
             mtu=request.mtu,
-            downlink=request.downlink,
+            downlink=downlink,
             downlink_engine=request.downlink_engine,
             downlink_flows=request.downlink_flows,
+            downlink_playing=playing,
         )
 
     def _add_device(self, request: DeviceRequest) -> None:
@@ -313,6 +316,7 @@ class Draft:
         if lan is None:
             return None
         self._check_versions(lan, support, place)
+        condition, playing = JUST_NOW.with_playing(config.condition)
         interface = Interface(
             name=name,
             cable=(cable := self.ledger.cable()),
@@ -323,8 +327,10 @@ class Draft:
             address6=self._address6(lan, config.address6, place) if support.v6 else None,
             mtu=config.mtu,
             up=config.up,
-            condition_up=config.condition,
-            condition_down=config.condition,
+            condition_up=condition,
+            condition_down=condition,
+            playing_up=playing,
+            playing_down=playing,
         )
         self._check_mtu(config.mtu or mtu, interface, place)
         self.ledger.enter(owner, interface)

@@ -31,17 +31,18 @@ from patchbay.topology.graph import (
 from patchbay.topology.model import Address, Device, Interface, Router, Topology
 from patchbay.topology.outside import claim_outside
 from patchbay.topology.partitions import without_member
+from patchbay.topology.playing import JUST_NOW, Begun
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.values import (
     Firewall,
     FirewallConfig,
     IfaceConfig,
-    LinkCondition,
     LinkEngine,
     Nat,
     NatConfig,
     NatV6Mode,
     PortMapping,
+    TimedCondition,
     check_mtu,
 )
 
@@ -214,14 +215,15 @@ def set_condition(
     topology: Topology,
     node: str,
     name: str,
-    condition: LinkCondition | None,
+    condition: TimedCondition | None,
     direction: Direction = "both",
     engine: LinkEngine | None = None,
     flows: Flows = (),
+    begun: Begun = JUST_NOW,
 ) -> Topology:
     """Set what packets meet that leave the node (`up`), arrive at it (`down`), or both.
 
-    Packets of the flows meet something else.
+    Packets of the flows meet something else. A schedule or a trace has begun as it says.
 
     Of a router's own LAN, `up` is its downlink; what arrives from a LAN has no condition.
     """
@@ -230,7 +232,7 @@ def set_condition(
         if direction != "up":
             message = "a LAN has the direction 'up' only: what the router sends into it"
             raise ConfigError(Problem(f"router {node!r}, {name}, condition", message))
-        return set_downlink(topology, node, condition, engine, flows)
+        return set_downlink(topology, node, condition, engine, flows, begun)
     interface = find_interface(topology, node, name)
     problems = Problems()
     place = f"node {node!r}, {name}, condition"
@@ -238,11 +240,18 @@ def set_condition(
     if direction not in ("up", "down", "both"):
         problems.add(place, f"{direction!r} is no direction: it is 'up', 'down' or 'both'")
     problems.check()
+    now, playing = begun.with_playing(condition)
     if direction in ("up", "both"):
-        interface = replace(interface, condition_up=condition, engine_up=engine, flows_up=flows)
+        interface = replace(
+            interface, condition_up=now, engine_up=engine, flows_up=flows, playing_up=playing
+        )
     if direction in ("down", "both"):
         interface = replace(
-            interface, condition_down=condition, engine_down=engine, flows_down=flows
+            interface,
+            condition_down=now,
+            engine_down=engine,
+            flows_down=flows,
+            playing_down=playing,
         )
     return _with_interface(topology, owner, interface)
 
@@ -361,16 +370,24 @@ def _macs_on(topology: Topology, router: str, node: str) -> tuple[str, ...]:
 def set_downlink(
     topology: Topology,
     router: str,
-    condition: LinkCondition | None,
+    condition: TimedCondition | None,
     engine: LinkEngine | None = None,
     flows: Flows = (),
+    begun: Begun = JUST_NOW,
 ) -> Topology:
     """Set what packets from a router to its LAN meet."""
     owner, problems = find_router(topology, router), Problems()
     place = f"router {router!r}, downlink"
     available.check_condition(topology, condition, problems, place, engine, flows)
     problems.check()
-    changed = replace(owner, downlink=condition, downlink_engine=engine, downlink_flows=flows)
+    now, playing = begun.with_playing(condition)
+    changed = replace(
+        owner,
+        downlink=now,
+        downlink_engine=engine,
+        downlink_flows=flows,
+        downlink_playing=playing,
+    )
     return _with_node(topology, changed)
 
 

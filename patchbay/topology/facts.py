@@ -197,6 +197,7 @@ def _plug(facts: Facts, topology: Topology, node: str, interface: Interface, mtu
         interface.engine_up,
         mtu,
         interface.flows_up,
+        interface.playing_up,
     )
     if up is not None:
         facts.links[node, interface.name] = up
@@ -207,6 +208,7 @@ def _plug(facts: Facts, topology: Topology, node: str, interface: Interface, mtu
         interface.engine_down,
         cable.peer_mtu,
         interface.flows_down,
+        interface.playing_down,
     )
     if down is not None:
         facts.links[lan.node, cable.peer_interface] = down

@@ -6,7 +6,7 @@ from patchbay.errors import ConfigError, Problem
 from patchbay.links.spec import Flows, LinkSpec
 from patchbay.topology.available import choice_of
 from patchbay.topology.graph import LAN_BRIDGE
-from patchbay.topology.model import Router, Topology
+from patchbay.topology.model import Playing, Router, Topology
 from patchbay.topology.steps import Link
 from patchbay.values import MTU_DEFAULT, LinkCondition, LinkEngine
 
@@ -18,6 +18,7 @@ def make_link(
     engine: LinkEngine | None,
     mtu: int,
     flows: Flows = (),
+    playing: Playing | None = None,
 ) -> Link | None:
     """Return what an interface is told of what packets meet; None for a clean link.
 
@@ -27,8 +28,9 @@ def make_link(
     spec = LinkSpec(name, topology.seed, condition or LinkCondition(), flows)
     if spec.clean:
         return None
+    timeline = None if playing is None else playing.timeline
     try:
-        return Link(spec=spec, choice=choice_of(topology, spec, engine), mtu=mtu)
+        return Link(spec=spec, choice=choice_of(topology, spec, engine, timeline), mtu=mtu)
     except ConfigError as error:
         raise ConfigError(
             Problem(f"link {name}", each.message, each.nearest) for each in error.problems
@@ -44,4 +46,5 @@ def downlink(topology: Topology, router: Router) -> Link | None:
         router.downlink_engine,
         router.mtu or MTU_DEFAULT,
         router.downlink_flows,
+        router.downlink_playing,
     )

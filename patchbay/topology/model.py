@@ -26,12 +26,23 @@ from patchbay.values import (
     PortMapping,
     RegionLink,
     RouterPreset,
+    Schedule,
+    Trace,
 )
 
 IX = "ix"
 """The name of the internet exchange: the node whose LAN joins the top-level routers."""
 
 Address = IPv4Interface | IPv6Interface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Playing:
+    """A schedule or a trace that a link follows."""
+
+    timeline: Schedule | Trace
+    since: int | None = field(default=None, compare=False)
+    """Nanoseconds of the lab's life after which it began; None for when the link came to be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +78,10 @@ class Interface:
     flows_up: Flows = ()
     """What packets of some flows meet instead of `condition_up`."""
     flows_down: Flows = ()
+    playing_up: Playing | None = None
+    """What `condition_up` follows; None if it stays what it is."""
+    playing_down: Playing | None = None
+    """What `condition_down` follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +115,8 @@ class Router:
     """What makes `downlink`; None for what the lab says."""
     downlink_flows: Flows = ()
     """What packets of some flows meet instead of `downlink`."""
+    downlink_playing: Playing | None = None
+    """What `downlink` follows; None if it stays what it is."""
 
     @property
     def upstream(self) -> str:

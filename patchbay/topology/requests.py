@@ -15,7 +15,6 @@ from patchbay.values import (
     FirewallConfig,
     IfaceConfig,
     IpSupport,
-    LinkCondition,
     LinkEngine,
     Named,
     Nat,
@@ -23,9 +22,11 @@ from patchbay.values import (
     NatV6Mode,
     RegionLink,
     RouterPreset,
+    TimedCondition,
     is_int,
     name_of,
     parse,
+    parse_condition,
     parse_firewall,
     parse_nat,
 )
@@ -48,7 +49,7 @@ class RouterRequest:
     block_icmp_frag_needed: bool = False
     released: tuple[str, ...] = ()
     port_mapping: bool | None = None
-    downlink: LinkCondition | None = None
+    downlink: TimedCondition | None = None
     downlink_engine: LinkEngine | None = None
     downlink_flows: Flows = ()
     downstream: IPv4Network | None = None
@@ -118,7 +119,7 @@ def router_request(
     firewall: Firewall | FirewallConfig | str | None = None,
     block_icmp_frag_needed: bool = False,
     port_mapping: bool | None = None,
-    downlink: LinkCondition | str | None = None,
+    downlink: TimedCondition | str | None = None,
     downstream: IPv4Network | str | None = None,
     downstream6: IPv6Network | str | None = None,
     mtu: int | None = None,
@@ -145,6 +146,11 @@ def router_request(
         parsed_firewall = None if firewall is None else parse_firewall(firewall)
     except ConfigError as error:
         problems.extend(error, place)
+    parsed_downlink: TimedCondition | None = None
+    try:
+        parsed_downlink = None if downlink is None else parse_condition(downlink, "downlink")
+    except ConfigError as error:
+        problems.extend(error, place)
     request = RouterRequest(
         name=name,
         preset=read(RouterPreset, preset, "preset"),
@@ -156,7 +162,7 @@ def router_request(
         firewall=parsed_firewall,
         block_icmp_frag_needed=bool(block_icmp_frag_needed),
         port_mapping=None if port_mapping is None else bool(port_mapping),
-        downlink=read(LinkCondition, downlink, "downlink"),
+        downlink=parsed_downlink,
         downstream=read(IPv4Network, downstream, "downstream"),
         downstream6=read(IPv6Network, downstream6, "downstream6"),
         mtu=mtu,
@@ -169,7 +175,7 @@ def device_request(
     name: str,
     gateway: Named | str | None = None,
     *,
-    condition: LinkCondition | str | None = None,
+    condition: TimedCondition | str | None = None,
     ifaces: Mapping[str, IfaceConfig | Named | str] | None = None,
     default_via: str | None = None,
     mtu: int | None = None,

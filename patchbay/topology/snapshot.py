@@ -12,7 +12,7 @@ from patchbay.topology.available import choice_of
 from patchbay.topology.graph import find_node, lan_of, networks_of, plugged_in
 from patchbay.topology.joints import joints_of
 from patchbay.topology.macs import bridge_mac, link_local
-from patchbay.topology.model import IX, Address, Interface, Router, Topology
+from patchbay.topology.model import IX, Address, Interface, Playing, Router, Topology
 from patchbay.values import MTU_DEFAULT, LinkCondition, LinkEngine
 
 
@@ -65,7 +65,13 @@ def interface_snapshots(topology: Topology, name: str) -> tuple[InterfaceSnapsho
         bridge = replace(
             _bridge(topology, name),
             condition_up=node.downlink,
-            engine_up=_engine(topology, node.downlink, node.downlink_engine, node.downlink_flows),
+            engine_up=_engine(
+                topology,
+                node.downlink,
+                node.downlink_engine,
+                node.downlink_flows,
+                node.downlink_playing,
+            ),
             flows_up=node.downlink_flows,
         )
         return (_plugged(topology, node.uplink, node.mtu), bridge)
@@ -98,10 +104,18 @@ def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> Inter
         condition_up=interface.condition_up,
         condition_down=interface.condition_down,
         engine_up=_engine(
-            topology, interface.condition_up, interface.engine_up, interface.flows_up
+            topology,
+            interface.condition_up,
+            interface.engine_up,
+            interface.flows_up,
+            interface.playing_up,
         ),
         engine_down=_engine(
-            topology, interface.condition_down, interface.engine_down, interface.flows_down
+            topology,
+            interface.condition_down,
+            interface.engine_down,
+            interface.flows_down,
+            interface.playing_down,
         ),
         flows_up=interface.flows_up,
         flows_down=interface.flows_down,
@@ -109,10 +123,15 @@ def _plugged(topology: Topology, interface: Interface, mtu: int | None) -> Inter
 
 
 def _engine(
-    topology: Topology, condition: LinkCondition | None, engine: LinkEngine | None, flows: Flows
+    topology: Topology,
+    condition: LinkCondition | None,
+    engine: LinkEngine | None,
+    flows: Flows,
+    playing: Playing | None = None,
 ) -> EngineChoice | None:
     spec = LinkSpec("", 0, condition or LinkCondition(), flows)
-    return None if spec.clean else choice_of(topology, spec, engine)
+    timeline = None if playing is None else playing.timeline
+    return None if spec.clean else choice_of(topology, spec, engine, timeline)
 
 
 def _bridge(topology: Topology, name: str) -> InterfaceSnapshot:

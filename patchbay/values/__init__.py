@@ -44,6 +44,9 @@ from patchbay.values.parsing import (
 from patchbay.values.port_mapping import PortMapping
 from patchbay.values.region import RegionLink
 from patchbay.values.router import IpSupport, Ipv6Provisioning, RouterPreset
+from patchbay.values.schedule import Hold, Ramp, Schedule
+from patchbay.values.timed import Since, TimedCondition, check_since, condition_now, parse_condition
+from patchbay.values.trace import Trace
 
 __all__ = [
     "MTU_DEFAULT",
@@ -59,6 +62,7 @@ __all__ = [
     "FlowMatch",
     "FourState",
     "GilbertElliott",
+    "Hold",
     "IfaceConfig",
     "IpSupport",
     "Ipv6Provisioning",
@@ -80,14 +84,22 @@ __all__ = [
     "PortPolicy",
     "Ports",
     "QueueDiscipline",
+    "Ramp",
     "RegionLink",
     "RouterPreset",
+    "Schedule",
+    "Since",
     "Slots",
+    "TimedCondition",
+    "Trace",
     "check_mtu",
+    "check_since",
+    "condition_now",
     "is_int",
     "name_of",
     "parse",
     "parse_address",
+    "parse_condition",
     "parse_firewall",
     "parse_flows",
     "parse_mac",

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Protocol
 
 from patchbay.errors import ConfigError, Problem, Problems
-from patchbay.values.link import LinkCondition
 from patchbay.values.parsing import check_mtu, parse_mac, put
+from patchbay.values.timed import TimedCondition, parse_condition
 
 
 class Named(Protocol):
@@ -42,7 +42,8 @@ class IfaceConfig:
         mac: its hardware address; None for one made from the number of its cable.
         mtu: bytes; None for the device's.
         up: whether it is up from the start.
-        condition: what packets meet, in both directions; None for nothing.
+        condition: what packets meet, in both directions, or a schedule or trace of it; None for
+            nothing.
     """
 
     router: str
@@ -51,7 +52,7 @@ class IfaceConfig:
     mac: str | None
     mtu: int | None
     up: bool
-    condition: LinkCondition | None
+    condition: TimedCondition | None
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class IfaceConfig:
         mac: str | None = None,
         mtu: int | None = None,
         up: bool = True,
-        condition: LinkCondition | str | None = None,
+        condition: TimedCondition | str | None = None,
     ) -> None:
         problems = Problems()
         store = object.__setattr__
@@ -77,7 +78,12 @@ class IfaceConfig:
             check_mtu(mtu, problems)
         put(self, "address", IPv4Interface, address, problems, optional=True)
         put(self, "address6", IPv6Interface, address6, problems, optional=True)
-        put(self, "condition", LinkCondition, condition, problems, optional=True)
+        store(self, "condition", None)
+        if condition is not None:
+            try:
+                store(self, "condition", parse_condition(condition, "condition"))
+            except ConfigError as error:
+                problems.extend(error)
         store(self, "mac", None)
         if mac is not None:
             try:

@@ -17,11 +17,15 @@ from patchbay.topology.requests import (
 from patchbay.values import (
     Firewall,
     FlowMatch,
+    Hold,
     IfaceConfig,
     LinkCondition,
     Nat,
     NatConfig,
+    Ramp,
     RegionLink,
+    Schedule,
+    Trace,
 )
 
 
@@ -153,15 +157,26 @@ def _mtu(t, a, b, c):
     return edit.set_mtu(t, *_any_interface(t, a), (None, 1300, 9000, 600)[b % 4])
 
 
+TIMED = (
+    Schedule(Hold("wifi", 1), Ramp("satellite", 2, 0.25), Hold(None, 3), repeat=None),
+    Schedule(Ramp(LinkCondition(50, rate_kbit=9), 2, start=LinkCondition(rate_kbit=3)), Hold(None)),
+    Trace([(0, "lan"), (0.25, None), (7, LinkCondition(loss_pct=2.5))], 9.5, repeat=3),
+)
+
+
 def _condition(t, a, b, c):
-    condition = (None, LinkCondition.WIFI, LinkCondition(rate_kbit=1000), LinkCondition.LAN)[b % 4]
+    condition = (
+        *(None, LinkCondition.WIFI, LinkCondition(rate_kbit=1000), LinkCondition.LAN),
+        *TIMED,
+    )[b % 7]
     direction = ("up", "down", "both")[c % 3]
     flows = ((FlowMatch(port=443), LinkCondition.WIFI_BAD),) if a % 3 == 0 else ()
     return edit.set_condition(t, *_any_interface(t, a), condition, direction, flows=flows)
 
 
 def _downlink(t, a, b, c):
-    return edit.set_downlink(t, _pick(t.routers, a), (None, LinkCondition.WIFI)[b % 2])
+    condition = (None, LinkCondition.WIFI, TIMED[0])[b % 3]
+    return edit.set_downlink(t, _pick(t.routers, a), condition)
 
 
 def _default(t, a, b, c):

@@ -17,9 +17,10 @@ from patchbay.topology.graph import UPLINK, interfaces, lan_of
 from patchbay.topology.macs import interface_mac
 from patchbay.topology.model import Address, Interface, Partition, Topology
 from patchbay.topology.partitions import partition
+from patchbay.topology.playing import JUST_NOW, timed_conditions
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest, lan_asked_for
 from patchbay.topology.subnets import LAB
-from patchbay.values import Ipv6Provisioning, LinkCondition, LinkEngine, check_mtu
+from patchbay.values import Ipv6Provisioning, LinkEngine, TimedCondition, check_mtu
 
 Place = tuple[str, str]
 """An interface in a lab: the name of its node and its own."""
@@ -37,8 +38,8 @@ class Details:
     extra: tuple[Address, ...] | None = None
     mtu: int | None = None
     up: bool | None = None
-    condition_up: LinkCondition | None = None
-    condition_down: LinkCondition | None = None
+    condition_up: TimedCondition | None = None
+    condition_down: TimedCondition | None = None
     engine_up: LinkEngine | None = None
     engine_down: LinkEngine | None = None
     flows_up: Flows | None = None
@@ -50,6 +51,10 @@ class Details:
         changes = {name: value for name, value in given.items() if value is not None}
         if "cable" in changes and interface.mac == interface_mac(interface.cable):
             changes.setdefault("mac", interface_mac(changes["cable"]))
+        for way in ("up", "down"):
+            if f"condition_{way}" in changes:
+                now, playing = JUST_NOW.with_playing(changes[f"condition_{way}"])
+                changes |= {f"condition_{way}": now, f"playing_{way}": playing}
         return replace(interface, **changes)
 
 
@@ -192,7 +197,7 @@ def _check(topology: Topology, details: Mapping[Place, Details]) -> None:
                 problems.add(f"{place}, {what}", f"{value} is that of node {other!r}")
         if (owner, interface.name) in details:
             _check_subnets(topology, interface, problems, place)
-            for condition in (interface.condition_up, interface.condition_down):
+            for condition in timed_conditions(interface):
                 check_condition(topology, condition, problems, f"{place}, condition")
             if interface.mtu is not None:
                 check_mtu(interface.mtu, problems, f"{place}, mtu", v6=bool(interface.address6))

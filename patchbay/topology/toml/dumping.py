@@ -11,7 +11,9 @@ from patchbay.links.spec import Flows
 from patchbay.topology.graph import UPLINK, interfaces
 from patchbay.topology.macs import interface_mac
 from patchbay.topology.model import IX, Device, Interface, Router, Topology
+from patchbay.topology.playing import timed_conditions
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.topology.toml import timelines
 from patchbay.topology.toml.description import Description, Place
 from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
 from patchbay.topology.toml.packets import dump_drops, dump_match
@@ -184,8 +186,10 @@ def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, V
         found["port-mapping"] = router.port_mapping
     if router.released:
         found["released"] = list(router.released)
-    if router.downlink is not None:
-        found["downlink"] = _condition(router.downlink)
+    playing = router.downlink_playing
+    downlink = router.downlink if playing is None else playing.timeline
+    if downlink is not None:
+        found["downlink"] = timelines.dump(downlink, _condition)
     if router.downlink_engine is not None:
         found["downlink-engine"] = kebab(router.downlink_engine)
     if router.downlink_flows:
@@ -224,14 +228,14 @@ def _unlike(name: str, others: set[str]) -> str:
 
 def _interface(owner: str, interface: Interface, chosen: _Chosen) -> dict[str, Value]:
     found: dict[str, Value] = {}
-    up, down = interface.condition_up, interface.condition_down
+    up, down = timed_conditions(interface)
     if up is not None and up == down:
-        found["condition"] = _condition(up)
+        found["condition"] = timelines.dump(up, _condition)
     else:
         if up is not None:
-            found["condition-up"] = _condition(up)
+            found["condition-up"] = timelines.dump(up, _condition)
         if down is not None:
-            found["condition-down"] = _condition(down)
+            found["condition-down"] = timelines.dump(down, _condition)
     if interface.engine_up is not None:
         found["engine-up"] = kebab(interface.engine_up)
     if interface.engine_down is not None:

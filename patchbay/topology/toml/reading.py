@@ -13,7 +13,7 @@ from patchbay.topology.graph import UPLINK
 from patchbay.topology.model import IX, Address, Partition
 from patchbay.topology.names import check_interface_name, check_node_name
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest, TrunkRequest
-from patchbay.topology.toml import values
+from patchbay.topology.toml import timelines, values
 from patchbay.topology.toml.description import Description, Details, Place
 from patchbay.topology.toml.keys import (
     DEVICE_KEYS,
@@ -156,7 +156,7 @@ class _Reading:
             block_icmp_frag_needed=bool(table.get("block_icmp_frag_needed", bool)),
             released=table.parsed("released", values.macs) or (),
             port_mapping=table.get("port_mapping", bool),
-            downlink=table.parsed("downlink", values.condition),
+            downlink=table.parsed("downlink", timelines.condition),
             downlink_engine=table.parsed("downlink_engine", values.engine),
             downlink_flows=table.parsed("downlink_flows", values.flows) or (),
             downstream=table.parsed("downstream", values.network),
@@ -233,7 +233,7 @@ class _Reading:
                 mac=mac,
                 mtu=mtu,
                 up=True if up is None else up,
-                condition=table.parsed("condition", values.condition),
+                condition=table.parsed("condition", timelines.condition),
             )
         except ConfigError as error:
             self.file.extend(path, what, error.problems)
@@ -242,7 +242,7 @@ class _Reading:
 
     def _details(self, table: Table, *, of_uplink: bool) -> Details:
         """What a request cannot say; of an uplink that is everything."""
-        both = table.parsed("condition", values.condition) if of_uplink else None
+        both = table.parsed("condition", timelines.condition) if of_uplink else None
         for key in ("condition_up", "condition_down"):
             if "condition" in table and key in table:
                 table.problem(key, "give either one condition for both directions, or each its own")
@@ -250,8 +250,8 @@ class _Reading:
             cable=table.get("cable", int),
             port=table.get("port", int),
             extra=table.parsed("addresses", _addresses),
-            condition_up=table.parsed("condition_up", values.condition) or both,
-            condition_down=table.parsed("condition_down", values.condition) or both,
+            condition_up=table.parsed("condition_up", timelines.condition) or both,
+            condition_down=table.parsed("condition_down", timelines.condition) or both,
             engine_up=table.parsed("engine_up", values.engine),
             engine_down=table.parsed("engine_down", values.engine),
             flows_up=table.parsed("flows_up", values.flows),

@@ -56,13 +56,14 @@ class NameCheck(Protocol):
     def __call__(self, name: str, problems: Problems, place: str) -> None: ...
 
 
-def _fail(message: str, near: str | None = None) -> ConfigError:
+def mistake(message: str, near: str | None = None) -> ConfigError:
+    """What is wrong with a value; the place is the caller's to say."""
     return ConfigError(Problem("", message, near))
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _fail(f"{value!r} is not a string")
+        raise mistake(f"{value!r} is not a string")
     return value
 
 
@@ -99,25 +100,25 @@ def provisioning(value: object) -> Ipv6Provisioning:
 def flows(value: object) -> Flows:
     """Read what packets of flows meet: an array of tables, each with `match` and `condition`."""
     if not isinstance(value, list):
-        raise _fail(f"{value!r} is not an array of tables")
+        raise mistake(f"{value!r} is not an array of tables")
     return tuple(_flow(each) for each in value)
 
 
 def _flow(value: object) -> tuple[FlowMatch, LinkCondition]:
-    made = _made(_Flow, _entries(value), {"match": _match, "condition": condition})
-    return made.match, made.condition
+    flow = made(_Flow, entries(value), {"match": _match, "condition": condition})
+    return flow.match, flow.condition
 
 
 def _match(value: object) -> FlowMatch:
     names = FlowMatch.__slots__
-    parsers: dict[str, Parser] = {**dict.fromkeys(names, _as_is), "port": _port_or_ports}
-    return _made(FlowMatch, _entries(value), parsers)
+    parsers: dict[str, Parser] = {**dict.fromkeys(names, as_is), "port": _port_or_ports}
+    return made(FlowMatch, entries(value), parsers)
 
 
 def drops(value: object) -> DropList:
     """Read a drop list."""
-    parsers = {**dict.fromkeys(DropList.__slots__, _as_is), "match": _match}
-    return _made(DropList, _entries(value), parsers)
+    parsers = {**dict.fromkeys(DropList.__slots__, as_is), "match": _match}
+    return made(DropList, entries(value), parsers)
 
 
 def _port_or_ports(value: object) -> object:
@@ -166,7 +167,7 @@ def mac(value: object) -> str:
 def macs(value: object) -> tuple[str, ...]:
     """Read an array of hardware addresses."""
     if not isinstance(value, list):
-        raise _fail(f"{value!r} is not an array of hardware addresses")
+        raise mistake(f"{value!r} is not an array of hardware addresses")
     return tuple(map(mac, value))
 
 
@@ -174,21 +175,21 @@ def condition(value: object) -> LinkCondition:
     """Read a link condition: the name of a preset, or a table of its fields."""
     if not isinstance(value, dict):
         return _named(LinkCondition, value)
-    return _made(LinkCondition, value, _CONDITION_FIELDS)
+    return made(LinkCondition, value, _CONDITION_FIELDS)
 
 
 def nat(value: object) -> Nat | NatConfig:
     """Read a NAT: the name of a kind, or a table of the fields of `NatConfig`."""
     if not isinstance(value, dict):
         return _named(Nat, value)
-    return _made(NatConfig, _custom(value), _NAT_FIELDS)
+    return made(NatConfig, _custom(value), _NAT_FIELDS)
 
 
 def firewall(value: object) -> Firewall | FirewallConfig:
     """Read a firewall: the name of a kind, or a table of the fields of `FirewallConfig`."""
     if not isinstance(value, dict):
         return _named(Firewall, value)
-    return _made(FirewallConfig, _custom(value), _FIREWALL_FIELDS)
+    return made(FirewallConfig, _custom(value), _FIREWALL_FIELDS)
 
 
 def _custom(value: Mapping[str, object]) -> Mapping[str, object]:
@@ -197,7 +198,7 @@ def _custom(value: Mapping[str, object]) -> Mapping[str, object]:
     return inner if len(value) == 1 and isinstance(inner, dict) else value
 
 
-def _made(kind: type[_T], value: Mapping[str, object], parsers: Mapping[str, Parser]) -> _T:
+def made(kind: type[_T], value: Mapping[str, object], parsers: Mapping[str, Parser]) -> _T:
     """Make a dataclass of a table, with all that is wrong in it told at once."""
     problems = Problems()
     found: dict[str, object] = {}
@@ -217,26 +218,27 @@ def _made(kind: type[_T], value: Mapping[str, object], parsers: Mapping[str, Par
     return kind(**found)
 
 
-def _as_is(value: object) -> object:
+def as_is(value: object) -> object:
+    """Leave it to the value that it is a part of to find out whether it is right."""
     return value
 
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _fail(f"{value!r} is not true or false")
+        raise mistake(f"{value!r} is not true or false")
     return value
 
 
 def _whole_numbers(value: object) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(each) is int for each in value):
-        raise _fail(f"{value!r} is not an array of ports")
+        raise mistake(f"{value!r} is not an array of ports")
     return tuple(value)
 
 
 def _ports(value: object) -> tuple[int, int]:
     numbers = _whole_numbers(value)
     if len(numbers) != 2:
-        raise _fail(f"{value!r} is not the first and the last port")
+        raise mistake(f"{value!r} is not the first and the last port")
     return numbers[0], numbers[1]
 
 
@@ -261,7 +263,7 @@ def _rule_ports(value: object) -> tuple[Ports, ...]:
     if type(value) is int:
         return (value,)
     if not isinstance(value, list):
-        raise _fail(f"{value!r} is not an array of ports")
+        raise mistake(f"{value!r} is not an array of ports")
     return tuple(each if type(each) is int else _ports(each) for each in value)
 
 
@@ -272,19 +274,19 @@ def _networks(value: object) -> tuple[str, ...]:
 
 def _rules(value: object) -> tuple[FirewallRule, ...]:
     if not isinstance(value, list):
-        raise _fail(f"{value!r} is not an array of rules")
+        raise mistake(f"{value!r} is not an array of rules")
     return tuple(map(_rule, value))
 
 
 def _rule(value: object) -> FirewallRule:
     if not isinstance(value, dict):
-        raise _fail(f"{value!r} is not a table of a rule's fields")
+        raise mistake(f"{value!r} is not a table of a rule's fields")
     problems = Problems()
     for name in ("action", "direction"):
         if name not in map(canonical, value):
             problems.add(name, "a rule needs one")
     problems.check()
-    return _made(FirewallRule, value, _FIREWALL_RULE_FIELDS)
+    return made(FirewallRule, value, _FIREWALL_RULE_FIELDS)
 
 
 def _mapping(value: object) -> NatMapping:
@@ -305,7 +307,7 @@ def _distribution(value: object) -> JitterDistribution | DelayTable:
 
 def _loss_model(value: object) -> GilbertElliott | FourState:
     """A model by its fields: one with transitions between numbered states is of four states."""
-    if any(canonical(name) in FourState.__slots__ for name in _entries(value)):
+    if any(canonical(name) in FourState.__slots__ for name in entries(value)):
         return _numbers(FourState, FourState.__slots__, value)
     return _numbers(GilbertElliott, GilbertElliott.__slots__, value)
 
@@ -318,15 +320,16 @@ def _slots(value: object) -> Slots:
     return _numbers(Slots, Slots.__slots__, value)
 
 
-def _entries(value: object) -> Mapping[str, object]:
+def entries(value: object) -> Mapping[str, object]:
+    """Read a table."""
     if not isinstance(value, dict):
-        raise _fail(f"{value!r} is not a table")
+        raise mistake(f"{value!r} is not a table")
     return value
 
 
 def _numbers(kind: type[_T], names: Iterable[str], value: object) -> _T:
     """Make a dataclass whose fields are numbers of a table."""
-    return _made(kind, _entries(value), dict.fromkeys(names, _as_is))
+    return made(kind, entries(value), dict.fromkeys(names, as_is))
 
 
 def _port_choice(value: object) -> NatPorts:
@@ -339,33 +342,33 @@ def _pooling(value: object) -> NatPooling:
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise _fail(f"{value!r} is not an array")
+        raise mistake(f"{value!r} is not an array")
     return tuple(map(_text, value))
 
 
 def _pairs(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
-        raise _fail(f"{value!r} is not a table of internal and external addresses")
+        raise mistake(f"{value!r} is not a table of internal and external addresses")
     return {inside: _text(outside) for inside, outside in value.items()}
 
 
 def _forwards(value: object) -> tuple[PortForward, ...]:
     if not isinstance(value, list):
-        raise _fail(f"{value!r} is not an array of tables")
+        raise mistake(f"{value!r} is not an array of tables")
     return tuple(map(_forward, value))
 
 
 def _forward(value: object) -> PortForward:
     if not isinstance(value, dict):
-        raise _fail(f"{value!r} is not a table")
+        raise mistake(f"{value!r} is not a table")
     missing = {"protocol", "port", "host"} - {canonical(each) for each in value}
     if missing:
-        raise _fail(f"a forward needs {' and '.join(sorted(missing))}")
-    return _made(PortForward, value, dict.fromkeys(PortForward.__slots__, _as_is))
+        raise mistake(f"a forward needs {' and '.join(sorted(missing))}")
+    return made(PortForward, value, dict.fromkeys(PortForward.__slots__, as_is))
 
 
 _CONDITION_FIELDS: Mapping[str, Parser] = {
-    **dict.fromkeys(LinkCondition.__slots__, _as_is),
+    **dict.fromkeys(LinkCondition.__slots__, as_is),
     "jitter_distribution": _distribution,
     "loss_model": _loss_model,
     "queue_discipline": _discipline,
@@ -373,7 +376,7 @@ _CONDITION_FIELDS: Mapping[str, Parser] = {
     "drops": drops,
 }
 _NAT_FIELDS: Mapping[str, Parser] = {
-    **dict.fromkeys(NatConfig.__slots__, _as_is),
+    **dict.fromkeys(NatConfig.__slots__, as_is),
     "mapping": _mapping,
     "filtering": _filtering,
     "tcp_mapping": _mapping,

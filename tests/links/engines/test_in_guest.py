@@ -28,6 +28,7 @@ VIRTUAL = (
     "test_content.py",
     "test_rate.py",
     "test_changes.py",
+    "test_schedules.py",
     "test_side_by_side.py",
 )
 """All but `test_places`, which every host can run as a whole."""

@@ -1,0 +1,123 @@
+"""Schedules and traces that the links of a lab follow: pure functions from topology to topology."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, TypeAlias
+
+from patchbay.topology.graph import LAN_BRIDGE, interfaces, with_entry
+from patchbay.topology.model import Interface, Playing, Router, Topology
+from patchbay.values import LinkCondition, Schedule, TimedCondition, Trace, condition_now
+
+Way: TypeAlias = Literal["up", "down"]
+
+Place: TypeAlias = tuple[str, str, Way]
+"""One direction of a link: the name of a node, of its interface, and whether packets leave there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """When a schedule or a trace began.
+
+    Attributes:
+        since: nanoseconds of the lab's life; None for when the link comes to be.
+        elapsed: nanoseconds that it has been going on.
+    """
+
+    since: int | None = None
+    elapsed: int = 0
+
+    def with_playing(
+        self, condition: TimedCondition | None
+    ) -> tuple[LinkCondition | None, Playing | None]:
+        """What packets meet now, and what that follows; None for nothing."""
+        if isinstance(condition, Schedule | Trace):
+            return condition_now(condition, self.elapsed), Playing(
+                timeline=condition, since=self.since
+            )
+        return condition, None
+
+
+JUST_NOW = Begun()
+
+
+def timed_conditions(
+    interface: Interface,
+) -> tuple[TimedCondition | None, TimedCondition | None]:
+    """Return what was set for packets that leave by an interface, and for those that arrive."""
+    up, down = interface.playing_up, interface.playing_down
+    return (
+        interface.condition_up if up is None else up.timeline,
+        interface.condition_down if down is None else down.timeline,
+    )
+
+
+def all_playing(topology: Topology) -> Iterator[tuple[Place, Playing]]:
+    """Yield all that is followed, with where."""
+    for owner, each in interfaces(topology):
+        if each.playing_up is not None:
+            yield (owner, each.name, "up"), each.playing_up
+        if each.playing_down is not None:
+            yield (owner, each.name, "down"), each.playing_down
+    for router in topology.routers.values():
+        if router.downlink_playing is not None:
+            yield (router.name, LAN_BRIDGE, "up"), router.downlink_playing
+
+
+def playing_at(topology: Topology, place: Place) -> Playing | None:
+    """Return what a direction of a link follows; None if its condition stays what it is."""
+    return dict(all_playing(topology)).get(place)
+
+
+def played(topology: Topology, met: Mapping[Place, LinkCondition | None]) -> Topology:
+    """Have packets meet what the schedules and traces of their links say now."""
+    after = topology
+    for place, condition in met.items():
+        after = _changed(after, place, partial(_with_condition, place[2], condition))
+    return after
+
+
+def stopped(topology: Topology, place: Place) -> Topology:
+    """Have packets meet what they meet now from now on, whatever a schedule says."""
+    return _changed(topology, place, partial(_without_playing, place[2]))
+
+
+def _with_condition(
+    way: Way, condition: LinkCondition | None, of: Interface | Router
+) -> Interface | Router:
+    if isinstance(of, Router):
+        return replace(of, downlink=condition)
+    if way == "up":
+        return replace(of, condition_up=condition)
+    return replace(of, condition_down=condition)
+
+
+def _without_playing(way: Way, of: Interface | Router) -> Interface | Router:
+    if isinstance(of, Router):
+        return replace(of, downlink_playing=None)
+    if way == "up":
+        return replace(of, playing_up=None)
+    return replace(of, playing_down=None)
+
+
+def _changed(
+    topology: Topology, place: Place, change: Callable[[Interface | Router], Interface | Router]
+) -> Topology:
+    """Change an interface, or the router whose LAN it is."""
+    node, name, _ = place
+    if node in topology.routers:
+        router = topology.routers[node]
+        changed = change(router if name == LAN_BRIDGE else router.uplink)
+        if isinstance(changed, Interface):
+            changed = replace(router, uplink=changed)
+        return replace(topology, routers=with_entry(topology.routers, node, changed))
+    device = topology.devices[node]
+    own = []
+    for each in device.interfaces:
+        kept = change(each) if each.name == name else each
+        assert isinstance(kept, Interface), "an interface stays one"
+        own.append(kept)
+    after = replace(device, interfaces=tuple(own))
+    return replace(topology, devices=with_entry(topology.devices, node, after))
