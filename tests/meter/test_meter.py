@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from patchbay import AsyncLab, ConfigError, FirewallConfig
+from patchbay import AsyncLab, ConfigError, FirewallConfig, clock
 from patchbay.meter.path_mtu import NarrowLink
 
 ANYBODY = "203.0.113.9"
@@ -117,7 +117,8 @@ def test_udp_tells_what_arrived(lab, reverse, version):
     assert (result.sent, result.sent_bytes) == (100, 50_000)
     assert (result.received, result.lost, result.duplicates) == (100, 0, 0)
     delays = result.delay_ms
-    assert 0 < delays.min <= delays.p50 <= delays.p99 <= delays.max
+    assert 0 <= delays.min <= delays.p50 <= delays.p99 <= delays.max
+    assert delays.min > 0 or clock.is_virtual()  # where a packet needs no time if nothing delays it
     assert result.jitter_ms > 0
     assert result.rate_kbit > 0
 
