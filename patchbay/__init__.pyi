@@ -16,6 +16,7 @@ from patchbay.aio import AsyncDevice as AsyncDevice
 from patchbay.aio import AsyncIface as AsyncIface
 from patchbay.aio import AsyncIx as AsyncIx
 from patchbay.aio import AsyncLab as AsyncLab
+from patchbay.aio import AsyncLinkRecording as AsyncLinkRecording
 from patchbay.aio import AsyncNode as AsyncNode
 from patchbay.aio import AsyncPartition as AsyncPartition
 from patchbay.aio import AsyncProcess as AsyncProcess
@@ -34,6 +35,7 @@ from patchbay.fidelity import Fidelity as Fidelity
 from patchbay.iface import Iface as Iface
 from patchbay.iface import InterfaceStats as InterfaceStats
 from patchbay.lab import Lab as Lab
+from patchbay.link_recording import LinkRecording as LinkRecording
 from patchbay.link_stats import LinkStats as LinkStats
 from patchbay.links.choice import EngineChoice as EngineChoice
 from patchbay.meter.path_mtu import NarrowLink as NarrowLink
@@ -54,6 +56,8 @@ from patchbay.regions import Region as Region
 from patchbay.stun.attributes import Endpoint as Endpoint
 from patchbay.stun.discovery import NatBehaviour as NatBehaviour
 from patchbay.stun_server import StunServer as StunServer
+from patchbay.traces import load_trace as load_trace
+from patchbay.traces import save_trace as save_trace
 from patchbay.values import DelayTable as DelayTable
 from patchbay.values import DropList as DropList
 from patchbay.values import Firewall as Firewall
@@ -98,6 +102,7 @@ __all__ = [
     "AsyncIface",
     "AsyncIx",
     "AsyncLab",
+    "AsyncLinkRecording",
     "AsyncNode",
     "AsyncPartition",
     "AsyncProcess",
@@ -142,6 +147,7 @@ __all__ = [
     "Lab",
     "LinkCondition",
     "LinkEngine",
+    "LinkRecording",
     "LinkStats",
     "NarrowLink",
     "Nat",
@@ -186,4 +192,6 @@ __all__ = [
     "TravelError",
     "__version__",
     "clock",
+    "load_trace",
+    "save_trace",
 ]

@@ -19,6 +19,7 @@ from patchbay.errors import RefusedByKernel
 from patchbay.etc import static_files
 from patchbay.events import EventLog
 from patchbay.firewall_requests import FirewallRequests
+from patchbay.link_recorder import LinkRecorder
 from patchbay.links.userspace.process import EngineProcess
 from patchbay.nat_requests import NatRequests
 from patchbay.observation import soonest
@@ -102,6 +103,7 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         self._observer = Observer(
             supervisor, self._kernel, self._log, lambda: self._topology, options
         )
+        self._link_recorder = LinkRecorder()
         self._player = Player(supervisor.watch, self._log, lambda: self._topology, self._have)
         for name, text in static_files().items():
             self._write(name, text)
@@ -326,6 +328,7 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         self._observer.follow(after)
         self._rebindings.follow(after)
         self._player.follow(after)
+        self._link_recorder.follow(after)
 
     def _apply(self, before: Topology | None, after: Topology) -> None:
         """Tell the kernel, fork the actors of new nodes, stop those of removed ones."""

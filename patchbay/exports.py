@@ -28,6 +28,7 @@ NAMES = {
         "AsyncIface",
         "AsyncIx",
         "AsyncLab",
+        "AsyncLinkRecording",
         "AsyncNode",
         "AsyncPartition",
         "AsyncProcess",
@@ -83,6 +84,8 @@ NAMES = {
     "patchbay.stun.attributes": ("Endpoint",),
     "patchbay.stun.discovery": ("NatBehaviour",),
     "patchbay.stun_server": ("StunServer",),
+    "patchbay.link_recording": ("LinkRecording",),
+    "patchbay.traces": ("load_trace", "save_trace"),
     "patchbay.values": (
         "DelayTable",
         "DropList",

@@ -13,6 +13,7 @@ from patchbay.capture.handle import Capture
 from patchbay.capture.output import Destination
 from patchbay.capture.selection import Selection
 from patchbay.errors import ConfigError, Problem
+from patchbay.link_recording import LinkRecording
 from patchbay.link_stats import LinkStats
 from patchbay.links.choice import EngineChoice
 from patchbay.topology.plain import from_plain, to_plain
@@ -223,6 +224,20 @@ class Iface:
             raise ConfigError(Problem(f"node {self._node.name!r}, {self._name}", message))
         selection = Selection(node=self._node.name, interface=self._name, far_end=far_end)
         return Capture.start(self._node.lab, selection, destination, filter, snaplen)
+
+    def record_conditions(self, direction: Literal["up", "down"] = "up") -> LinkRecording:
+        """Record what packets meet from now on that leave (`up`) or arrive (`down`).
+
+        What comes of it is a trace, to be kept in a file or set again on any link.
+
+        Raises:
+            ConfigError: in that direction it takes no conditions.
+        """
+        self._now()
+        number = self._node.lab.request(
+            "record_conditions", node=self._node.name, name=self._name, direction=direction
+        )
+        return LinkRecording(self._node.lab, cast("int", number))
 
     # -- what can be done to it
 

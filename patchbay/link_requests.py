@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from actors.protocol import Plain
 from patchbay.events import EventLog
+from patchbay.link_recorder import LinkRecorder
 from patchbay.links.spec import Flows
 from patchbay.player import Player, described
 from patchbay.topology import edit
@@ -31,6 +32,7 @@ class LinkRequests(ABC):
     _kernel: Kernel
     _log: EventLog
     _player: Player
+    _link_recorder: LinkRecorder
 
     @abstractmethod
     def _change(self, after: Topology) -> None:
@@ -87,6 +89,14 @@ class LinkRequests(ABC):
         place = (node, name, cast("Way", direction))
         playing = playing_at(self._topology, place)
         return None if playing is None else to_plain(playing.timeline)
+
+    def on_record_conditions(self, node: str, name: str, direction: str) -> Plain:
+        """Begin to record what packets of an interface meet; a number for it."""
+        return self._link_recorder.start(self._topology, (node, name, cast("Way", direction)))
+
+    def on_recorded_conditions(self, number: int, stop: bool) -> Plain:
+        """What was recorded."""
+        return to_plain(self._link_recorder.trace(number, stop=stop))
 
     def _able(self, topology: Topology) -> Topology:
         """A topology that knows what this host can do with links."""

@@ -18,6 +18,7 @@ from patchbay import (
     AsyncIface,
     AsyncIx,
     AsyncLab,
+    AsyncLinkRecording,
     AsyncPartition,
     AsyncProcess,
     AsyncReflector,
@@ -31,6 +32,7 @@ from patchbay import (
     Iface,
     Ix,
     Lab,
+    LinkRecording,
     NodeDied,
     NodeGone,
     Partition,
@@ -51,6 +53,7 @@ TWINS = [
     (Iface, AsyncIface),
     (Reflector, AsyncReflector),
     (Capture, AsyncCapture),
+    (LinkRecording, AsyncLinkRecording),
     (StunServer, AsyncStunServer),
 ]
 INTERNAL = {"request", "request_with", "add_name", "look_up", "ask_door", "start"}
@@ -217,6 +220,17 @@ async def test_packets_flow(lab, server, laptop):
     with await laptop.socket(type=socket.SOCK_DGRAM) as sock:
         sock.connect((str(server.ip), 9))
         assert sock.getsockname()[0] == str(laptop.ip)
+
+
+@in_lab
+async def test_a_link_is_recorded(lab, server, laptop):
+    eth0 = laptop.iface("eth0")
+    async with await eth0.record_conditions() as recording:
+        await eth0.set_condition("wifi", "up")
+        assert (await recording.trace()).changes[-1][1] == await eth0.condition("up")
+    assert await recording.stop() == await recording.trace()
+    await eth0.set_condition(await recording.stop())
+    assert await eth0.schedule() == await recording.trace()
 
 
 @in_lab

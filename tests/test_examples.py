@@ -92,6 +92,13 @@ def test_handoff_keeps_the_session() -> None:
     ]
 
 
+def test_tunnel_cuts_the_link_and_is_played_again() -> None:
+    lines = run("examples/tunnel.py").splitlines()
+    assert [line[26:] for line in lines[:3]] == ["an answer", "no answer", "an answer"]
+    assert re.fullmatch(r"recorded +\d+ changes", lines[3])
+    assert lines[4:] == ["in the same tunnel        100 % are lost"]
+
+
 def test_http_client_in_this_process_is_on_the_laptops_network() -> None:
     shown = run("examples/http_client_in_this_process.py")
     assert "in the block:    laptop, hello 198.18.0.11\n" in shown

@@ -3,6 +3,7 @@
 from patchbay.aio.capture import AsyncCapture
 from patchbay.aio.iface import AsyncIface
 from patchbay.aio.lab import AsyncLab
+from patchbay.aio.link_recording import AsyncLinkRecording
 from patchbay.aio.nodes import AsyncDevice, AsyncIx, AsyncNode, AsyncRouter
 from patchbay.aio.partitions import AsyncPartition
 from patchbay.aio.process import AsyncProcess
@@ -16,6 +17,7 @@ __all__ = [
     "AsyncIface",
     "AsyncIx",
     "AsyncLab",
+    "AsyncLinkRecording",
     "AsyncNode",
     "AsyncPartition",
     "AsyncProcess",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from patchbay.aio.capture import AsyncCapture
+from patchbay.aio.link_recording import AsyncLinkRecording
 from patchbay.aio.twin import Told, Twin, awaited, awaited_handle
 from patchbay.iface import Iface
 
@@ -49,6 +50,9 @@ class AsyncIface(Twin[Iface]):
     is_up = _told(lambda iface: iface.is_up)
 
     condition = awaited(Iface.condition)
+    record_conditions = awaited_handle(
+        Iface.record_conditions, lambda _, recording: AsyncLinkRecording(recording)
+    )
     schedule = awaited(Iface.schedule)
     engine = awaited(Iface.engine)
     flows = awaited(Iface.flows)

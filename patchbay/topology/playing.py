@@ -71,6 +71,17 @@ def playing_at(topology: Topology, place: Place) -> Playing | None:
     return dict(all_playing(topology)).get(place)
 
 
+def conditions_at(topology: Topology) -> dict[Place, LinkCondition | None]:
+    """Return what packets meet in each direction of all links."""
+    found: dict[Place, LinkCondition | None] = {}
+    for owner, each in interfaces(topology):
+        found[owner, each.name, "up"] = each.condition_up
+        found[owner, each.name, "down"] = each.condition_down
+    for router in topology.routers.values():
+        found[router.name, LAN_BRIDGE, "up"] = router.downlink
+    return found
+
+
 def played(topology: Topology, met: Mapping[Place, LinkCondition | None]) -> Topology:
     """Have packets meet what the schedules and traces of their links say now."""
     after = topology

@@ -1,0 +1,241 @@
+"""Traces in files: those of this library, tables, and the recordings of Mahimahi.
+
+A file that `save_trace` writes has one line of JSON that says what it is, and one for each change:
+
+    {"trace": 1, "seconds": 12.5, "repeat": 1}
+    {"at": 0, "condition": {"latency_ms": 5}}
+    {"at": 2.25, "condition": null}
+
+What a condition does not say is as in `LinkCondition()`; `null` is a clean link, and a `repeat` of
+`null` is without end.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+from patchbay.errors import ConfigError, Problem, Problems, nearest
+from patchbay.topology.plain import from_plain, to_plain
+from patchbay.values import LinkCondition, Trace, parse
+from patchbay.values.parsing import canonical, is_number
+from patchbay.values.timeline import LEAST_SECONDS, MOST_CHANGES
+
+FORMAT = 1
+"""The format that `save_trace` writes."""
+
+OPPORTUNITY = 1514
+"""Bytes of a frame that a delivery opportunity of Mahimahi carries.
+
+Mahimahi counts 1,504 bytes: an IP packet of 1,500 and the header of a TUN device of 4. A rate here
+counts Ethernet frames, in which the same packet has 1,514."""
+
+COLUMNS = (
+    *("latency_ms", "jitter_ms", "loss_pct", "rate_kbit", "reorder_pct", "duplicate_pct"),
+    *("corrupt_pct", "loss_burst_pkts", "queue_pkts", "queue_bytes", "queue_ms"),
+)
+"""What a table can have beside `seconds`."""
+
+
+def load_trace(
+    path: str | os.PathLike[str],
+    *,
+    condition: LinkCondition | str = LinkCondition.LAN,
+    window_seconds: float = 0.1,
+) -> Trace:
+    """Read a trace from a file, which is one of these:
+
+    - what `save_trace` wrote;
+    - a table of comma-separated values, the first line naming its columns: `seconds`, and numbers
+      of a `LinkCondition` such as `rate_kbit`, `latency_ms`, `loss_pct`. An empty field is as in
+      `condition`. It is played once;
+    - a recording of Mahimahi (`mm-link`): on each line the millisecond at which one packet can be
+      delivered, repeated without end. It becomes the rate of each window of time, at which full
+      packets are delivered as often as there; a window without any delivery is made one with the
+      window after it.
+
+    Args:
+        path: the file.
+        condition: what packets meet beside what a table or a recording of Mahimahi says.
+        window_seconds: how long a window is: a short one shows short outages, and makes more
+            changes.
+
+    Raises:
+        ConfigError: what is wrong in the file; all mistakes are told, with their lines.
+        FileNotFoundError: there is no such file.
+    """
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        base = parse(LinkCondition, condition, "condition")
+        return read_trace(text, base, window_seconds)
+    except ConfigError as error:
+        problems = Problems()
+        problems.extend(error, os.fspath(path))
+        problems.check()
+        raise
+
+
+def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
+    """Write a trace to a file, from which `load_trace` reads the same."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(trace_text(trace))
+
+
+def trace_text(trace: Trace) -> str:
+    """Return what `save_trace` writes."""
+    head = {"trace": FORMAT, "seconds": trace.seconds, "repeat": trace.repeat}
+    rows = [{"at": time, "condition": _said(condition)} for time, condition in trace.changes]
+    return "".join(json.dumps(each) + "\n" for each in (head, *rows))
+
+
+def read_trace(
+    text: str, condition: LinkCondition = LinkCondition.LAN, window_seconds: float = 0.1
+) -> Trace:
+    """Return the trace that a text is, in one of the formats of `load_trace`.
+
+    Raises:
+        ConfigError: what is wrong with it.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line) for number, line in lines if line]
+    if not lines:
+        raise ConfigError(Problem("", "it is empty"))
+    first = lines[0][1]
+    if first.startswith("{"):
+        return _of_json(lines)
+    if first.isdecimal():
+        return _of_mahimahi(lines, condition, window_seconds)
+    return _of_table(lines, condition)
+
+
+def _said(condition: LinkCondition | None) -> dict[str, Any] | None:
+    """The fields of a condition that are not as they usually are."""
+    if condition is None:
+        return None
+    plain, usual = (
+        cast("dict[str, Any]", to_plain(each)) for each in (condition, LinkCondition.LAN)
+    )
+    return {name: value for name, value in plain.items() if value != usual[name]}
+
+
+_Lines = Iterable[tuple[int, str]]
+
+
+def _of_json(lines: _Lines) -> Trace:
+    problems = Problems()
+    head: dict[str, Any] = {}
+    changes: list[tuple[float, LinkCondition | None]] = []
+    for number, line in lines:
+        try:
+            entry = json.loads(line)
+            if not head:
+                head = _head(entry)
+            else:
+                said = entry["condition"]
+                condition = None if said is None else from_plain(LinkCondition, said)
+                changes.append((entry["at"], condition))
+        except KeyError as error:
+            problems.add(f"line {number}", f"{error.args[0]!r} is missing")
+        except ConfigError as error:
+            problems.extend(error, f"line {number}")
+        except (ValueError, TypeError) as error:
+            problems.add(f"line {number}", f"it is no line of a trace: {error}")
+    problems.check()
+    return Trace(changes, head["seconds"], repeat=head["repeat"])
+
+
+def _head(entry: dict[str, Any]) -> dict[str, Any]:
+    if entry["trace"] != FORMAT:
+        message = f"format {entry['trace']!r} is not {FORMAT}, the one that is known here"
+        raise ConfigError(Problem("", message))
+    return {"seconds": entry["seconds"], "repeat": entry["repeat"]}
+
+
+def _of_table(lines: list[tuple[int, str]], condition: LinkCondition) -> Trace:
+    problems = Problems()
+    number, head = lines[0]
+    (names,) = csv.reader([head])
+    columns = [canonical(name) for name in names]
+    known = ("seconds", *COLUMNS)
+    for position, name in enumerate(columns):
+        if name not in known:
+            message = f"there is no column {name!r}; the first line names them"
+            problems.add(f"line {number}", message, nearest(name, known))
+        elif columns.index(name) != position:
+            problems.add(f"line {number}", f"there are two columns {name!r}")
+    if "seconds" not in columns:
+        problems.add(f"line {number}", "there is no column 'seconds'")
+    problems.check()
+    changes = []
+    for number, line in lines[1:]:
+        try:
+            changes.append(_row(columns, line, condition))
+        except ConfigError as error:
+            problems.extend(error, f"line {number}")
+    problems.check()
+    return Trace(changes)
+
+
+def _row(columns: list[str], line: str, condition: LinkCondition) -> tuple[float, LinkCondition]:
+    (fields,) = csv.reader([line])
+    if len(fields) != len(columns):
+        raise ConfigError(Problem("", f"{len(fields)} fields are not {len(columns)}"))
+    problems = Problems()
+    numbers: dict[str, Any] = {}
+    for name, value in zip(columns, fields, strict=True):
+        if not value.strip() and name != "seconds":
+            continue
+        try:
+            number = float(value)
+            numbers[name] = int(number) if number.is_integer() else number
+        except ValueError:
+            problems.add(name, f"{value!r} is not a number")
+    problems.check()
+    return numbers.pop("seconds"), replace(condition, **numbers)
+
+
+def _of_mahimahi(lines: _Lines, condition: LinkCondition, window_seconds: float) -> Trace:
+    problems = Problems()
+    times: list[int] = []
+    for number, line in lines:
+        if not line.isdecimal():
+            problems.add(f"line {number}", f"{line!r} is not a number of milliseconds")
+        elif times and int(line) < times[-1]:
+            problems.add(f"line {number}", f"{line} is before the one above it")
+        else:
+            times.append(int(line))
+    window = round(window_seconds * 1000) if is_number(window_seconds) else 0
+    if window < 1:
+        message = f"{window_seconds!r} is not a number of seconds from {LEAST_SECONDS:g} on"
+        problems.add("window_seconds", message)
+    elif times and times[-1] > window * MOST_CHANGES:
+        problems.add("window_seconds", f"more than {MOST_CHANGES} windows: make them longer")
+    if times and times[-1] == 0:
+        problems.add("", "the last time is 0 ms: that is how long one pass takes")
+    problems.check()
+    changes = [
+        (begin / 1000, replace(condition, rate_kbit=count * OPPORTUNITY * 8 / (end - begin)))
+        for begin, end, count in _windows(times, window)
+    ]
+    return Trace(changes, times[-1] / 1000, repeat=None)
+
+
+def _windows(times: list[int], window: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the begin and the end of windows in milliseconds, and how many times are in each.
+
+    The last one ends with the last time, and has it; it may be longer than others.
+    """
+    last = times[-1]
+    begin = at = 0
+    for end in (*range(window, last - window + 1, window), last):
+        counted = at
+        while at < len(times) and (times[at] < end or end == last):
+            at += 1
+        if at > counted:
+            yield begin, end, at - counted
+            begin = end
