@@ -58,7 +58,7 @@ def send_too_long(target: str, about: bytes, mtu: int) -> None:
         raw.sendto(message, (target, 0))
 
 
-def told_of_mtu(connected: socket.socket, mtu: int, patience: float = 5.0) -> bool:
+def told_of_mtu(connected: socket.socket, mtu: int, patience: float = 30.0) -> bool:
     """Whether the path of a connected socket is known to take that little."""
     deadline = time.monotonic() + patience
     while connected.getsockopt(socket.SOL_IP, IP_MTU) != mtu:

@@ -78,12 +78,16 @@ class Wall:
     def _socket(
         self, device: Device, kind: socket.SocketKind, protocol: int, port: int
     ) -> socket.socket:
+        """A socket with a port that it shares with those that ask for it, and with no others."""
         made = device.socket(self.family, kind, protocol)
         made.settimeout(PATIENCE)
+        if not port:
+            made.bind((self.ip(device.name), 0))
         if kind is not socket.SOCK_RAW:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind((self.ip(device.name), port))
+        if port:
+            made.bind((self.ip(device.name), port))
         return made
 
 
