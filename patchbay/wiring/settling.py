@@ -18,7 +18,7 @@ from patchbay.wiring.messages import IFADDR, RTMSG, Kind, routing
 from patchbay.wiring.namespace import Namespace
 from patchbay.wiring.netlink import KernelError, attribute, attributes, u32
 
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 60_000
 """Far longer than the worker takes; a kernel that never does it is told of."""
 
 _IFA_ADDRESS, _RTA_DST, _RTA_OIF = 1, 1, 4

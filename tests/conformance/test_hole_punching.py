@@ -109,7 +109,9 @@ def test_simultaneous_open_never_fails(lab):
                 mine.sendto(b"hello", where)
             barrier.wait()
             deadline = time.monotonic() + PATIENCE
-            while time.monotonic() < deadline:  # both are open: all is well once the last is through
+            while (
+                time.monotonic() < deadline
+            ):  # both are open: all is well once the last is through
                 mine.sendto(b"hello", where)
                 if select.select([mine], [], [], 1)[0]:
                     return mine.recvfrom(100) == (b"hello", where)

@@ -10,6 +10,8 @@ import pytest
 
 _HERE = Path(__file__).parent
 _NO_NAMESPACE = 77
+_PATIENCE = 600
+"""Seconds for one test: many times what it takes on a busy machine."""
 
 sys.path.append(str(_HERE))  # for the modules that the tests here share
 
@@ -27,7 +29,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         [sys.executable, _HERE / "run_in_namespace.py", pyfuncitem.path, pyfuncitem.originalname],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=_PATIENCE,
     )
     if done.returncode == _NO_NAMESPACE:
         pytest.skip(done.stderr.strip())

@@ -18,6 +18,8 @@ from patchbay.topology.steps import (
 )
 from patchbay.wiring.kernel import Kernel
 
+PATIENCE = 30.0
+"""Seconds for what should happen."""
 NO_DAD = (("ipv6.conf.all.accept_dad", "0"), ("ipv6.conf.default.accept_dad", "0"))
 """Without it a router cannot ask for its neighbours until its link-local address is settled."""
 ROUTER = (("ipv4.ip_forward", "1"), ("ipv6.conf.all.forwarding", "1"), *NO_DAD)
@@ -115,10 +117,10 @@ def internet() -> list[Step]:
 
 
 def udp(kernel: Kernel, node: str, ip: str, port: int) -> socket.socket:
-    """A UDP socket of a node, bound, which gives up after five seconds."""
+    """A UDP socket of a node, bound, which gives up when its patience ends."""
     family = socket.AF_INET if ip_address(ip).version == 4 else socket.AF_INET6
     with kernel.inside(node):
         made = socket.socket(family, socket.SOCK_DGRAM)
-    made.settimeout(5)
+    made.settimeout(PATIENCE)
     made.bind((ip, port))
     return made

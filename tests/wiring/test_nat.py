@@ -11,7 +11,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from small_networks import internet, udp
+from small_networks import PATIENCE, internet, udp
 
 from patchbay.rules import firewall, nat
 from patchbay.rules.words import CtStatus
@@ -93,7 +93,7 @@ def test_the_router_itself_answers_echoes_and_no_strangers(kernel):
     router, stranger = udp(kernel, "home", WAN, 5000), udp(kernel, "server", *PEER)
     with kernel.inside("server"):
         echo = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    echo.settimeout(5)
+    echo.settimeout(PATIENCE)
     stranger.sendto(b"unasked", (WAN, 5000))
     echo.sendto(bytes.fromhex("0800f7fd00010001"), (WAN, 0))
     reply, (source, _) = echo.recvfrom(100)
@@ -133,7 +133,7 @@ def test_tcp_goes_out_and_not_in(kernel):
     with kernel.inside("server"):
         listener = socket.create_server(PEER)
     with kernel.inside("laptop"):
-        client = socket.create_connection(PEER, 5, source_address=("10.0.1.2", 40000))
+        client = socket.create_connection(PEER, PATIENCE, source_address=("10.0.1.2", 40000))
     accepted, seen = listener.accept()
     assert seen == (WAN, 40000)
     client.sendall(b"over tcp")

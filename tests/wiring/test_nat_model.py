@@ -8,7 +8,7 @@ import select
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nat_model import PureNat
-from small_networks import udp
+from small_networks import PATIENCE, udp
 from test_nat_modes import ALL, HOSTS, PEERS, WAN, Router
 
 from patchbay.values import NatConfig
@@ -36,6 +36,7 @@ def test_the_rules_do_what_the_model_does(kernel):
     control = udp(kernel, "server", "198.18.0.20", CONTROL)
     ends = {(h, p): udp(kernel, h, HOSTS[h], p) for h in HOSTS for p in PORTS}
     marks = {host: udp(kernel, host, ip, CONTROL) for host, ip in HOSTS.items()}
+    own = {each.getsockname(): each for each in (*ends.values(), *marks.values())}
 
     @settings(
         max_examples=RUNS, deadline=None, database=None, derandomize=True,
@@ -83,6 +84,8 @@ def test_the_rules_do_what_the_model_does(kernel):
     def receive(model, ways, peer, port):
         expected = model.receives(peer, port)
         peers[peer].sendto(b"%d" % port, (WAN, port))
+        if expected is not None:
+            assert select.select([own[expected]], [], [], PATIENCE)[0], f"{peer} to {port}"
         for host, way in ways.items():
             control.sendto(b"mark", way)
             seen = None

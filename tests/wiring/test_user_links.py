@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import struct
@@ -20,7 +21,7 @@ from patchbay.values import LinkCondition
 from patchbay.wiring.user_links import UserLinks
 
 CABLE = cable(1, "laptop", "eth0", "home")
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds."""
 
 
@@ -71,6 +72,13 @@ class Lan:
         assert target.recv(10) == b"x"
         return time.perf_counter() - begin
 
+    def quick(self, less, there=True, least=0.0):
+        """Have packets take no less than some seconds, and one of them less than others."""
+        deadline = time.monotonic() + PATIENCE
+        while (took := self.way(there)) >= less:
+            assert time.monotonic() < deadline, f"{took} s"
+        assert took >= least
+
     def become_plain(self):
         """Wait until the cable is a plain one again."""
         deadline = time.monotonic() + PATIENCE
@@ -88,13 +96,19 @@ class Lan:
 
 
 class Traffic:
-    """Numbered packets in both directions for as long as it is open, and those that arrive."""
+    """Numbered packets in both directions for as long as it is open, and those that arrive.
+
+    No more than `UNDER_WAY` at a time, so that no buffer is full when who takes from it is late.
+    """
+
+    UNDER_WAY = 200
 
     def __init__(self, lan, pause=0.001):
         self._ends = (lan.laptop, lan.home)
         self._pause = pause
         self._stopped = threading.Event()
         self.sent = 0
+        self._found = [[], []]
         self._thread = threading.Thread(target=self._send)
 
     def __enter__(self):
@@ -107,19 +121,26 @@ class Traffic:
 
     def _send(self):
         while not self._stopped.wait(self._pause):
+            self._take()
+            if self.sent - min(map(len, self._found)) > self.UNDER_WAY:
+                continue
             for source, target in (self._ends, self._ends[::-1]):
                 source.sendto(struct.pack("!I", self.sent), target.getsockname())
             self.sent += 1
 
+    def _take(self):
+        """Take what has arrived."""
+        for end, numbers in zip(self._ends, self._found, strict=True):
+            while select.select([end], [], [], 0)[0]:
+                numbers.append(struct.unpack("!I", end.recv(10))[0])
+
     def arrived(self):
         """The numbers that arrived at either end, when all have had the time to."""
-        found = []
-        for end in self._ends:
-            numbers = []
-            while not numbers or numbers[-1] < self.sent - 1:
-                numbers.append(struct.unpack("!I", end.recv(10))[0])
-            found.append(numbers)
-        return found
+        deadline = time.monotonic() + PATIENCE
+        while min(map(len, self._found)) < self.sent and time.monotonic() < deadline:
+            self._take()
+            select.select(self._ends, [], [], 0.1)
+        return self._found
 
 
 def test_packets_meet_what_was_asked_and_the_nodes_end_stays_what_it_is(kernel):
@@ -129,7 +150,7 @@ def test_packets_meet_what_was_asked_and_the_nodes_end_stays_what_it_is(kernel):
     after = next(each for each in kernel.links("laptop") if each.name == "eth0")
 
     assert there.way() >= 0.030
-    assert min(there.way(False) for _ in range(5)) < 0.030
+    there.quick(0.030, there=False)
     there.down(LinkCondition(latency_ms=60))
     assert there.way(False) >= 0.060
     assert (after.index, after.mac, after.mtu, after.up) == (
@@ -139,7 +160,7 @@ def test_packets_meet_what_was_asked_and_the_nodes_end_stays_what_it_is(kernel):
         True,
     )
     assert there.links.stats("laptop", "eth0")["sent_packets"] >= 1
-    assert there.links.stats("home", CABLE.peer_interface)["sent_packets"] >= 6
+    assert there.links.stats("home", CABLE.peer_interface)["sent_packets"] >= 2
 
 
 def test_a_clean_cable_becomes_a_plain_one(kernel):
@@ -165,7 +186,7 @@ def test_a_thousand_changes_lose_and_reorder_nothing(kernel):
     conditions = [
         LinkCondition(latency_ms=20),
         LinkCondition(latency_ms=1, jitter_ms=1),
-        LinkCondition(rate_kbit=10_000),
+        LinkCondition(rate_kbit=10_000, queue_pkts=1000),
         None,
         LinkCondition(latency_ms=5, rate_kbit=50_000, queue_discipline="fq_codel"),
     ]
@@ -249,11 +270,11 @@ def test_what_a_router_sends_into_its_lan_meets_something_together(kernel):
     there.links.set("home", "lan", LinkSpec("home/lan/up", 1, LinkCondition(latency_ms=20)))
 
     assert there.way(False) >= 0.020
-    assert min(there.way() for _ in range(5)) < 0.020
+    there.quick(0.020)
     there.down(LinkCondition(latency_ms=15))
     assert there.way(False) >= 0.035
     there.links.set("home", "lan", None)
-    assert 0.015 <= min(there.way(False) for _ in range(5)) < 0.035
+    there.quick(0.035, there=False, least=0.015)
     there.links.set("home", "lan", LinkSpec("home/lan/up", 1, LinkCondition(latency_ms=10)))
     there.down(None)
     assert there.links.tidy() is None
