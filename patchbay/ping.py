@@ -120,8 +120,11 @@ def _wait(
     wanted: tuple[int, int],
     deadline: float,
 ) -> float | None:
-    """When the reply with this identifier and number came; None if it did not come in time."""
-    while (left := deadline - time.monotonic()) > 0 and poll.poll(left * 1000):
+    """When the reply with this identifier and number came; None if it did not come in time.
+
+    What is there when this process wakes up came in time, however late it wakes up.
+    """
+    while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         packet = sock.recv(1 << 16)
         now = time.monotonic()
         if is_reply(family, packet, wanted):

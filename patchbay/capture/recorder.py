@@ -25,7 +25,7 @@ from patchbay.capture import pcapng
 from patchbay.capture.ring import MOMENT, Ring
 from patchbay.capture.writer import Writer
 
-WINDOW = 3 * MOMENT * 1_000_000
+WINDOW = 10 * MOMENT * 1_000_000
 """Nanoseconds after which no ring holds back a packet: its moment, and the kernel's delay."""
 BACKLOG = 1 << 26
 """Bytes that wait for a slow disk or reader; after that, packets wait in the rings."""
@@ -135,7 +135,8 @@ class _Recorder:
         while not self._over:
             self._turn()
         self._hear_out_supervisor()
-        for source in self._sources:
+        last = list(self._open.values())
+        for source in last:
             self._let_go(source)
         deadline = time.monotonic() + DRAINING
         while self._open and time.monotonic() < deadline:
@@ -143,6 +144,8 @@ class _Recorder:
         for source in list(self._open.values()):
             self._end(source)
         self._flush(None)
+        for source in last:
+            self._note(source)  # behind its packets, for which there may be little time
         self._writer.finish(PATIENCE)
         try:
             self._client.send({"final": self._told()})
@@ -286,7 +289,8 @@ class _Recorder:
 
     def _end(self, source: _Source) -> None:
         source.ring.count()
-        self._note(source)
+        if not self._over:
+            self._note(source)
         self._rings.unregister(source.ring.fileno())
         del self._open[source.ring.fileno()]
         source.ended = True

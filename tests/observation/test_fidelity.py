@@ -115,7 +115,8 @@ def test_a_lab_that_is_asked_to_measures_how_late_it_wakes_up(nothing_left_behin
         wait_until(lambda: lab.fidelity().wakeups >= 3)
         found = lab.fidelity()
         assert found.lag_p50_ms <= found.lag_p99_ms <= found.lag_max_ms
-        assert lab.fidelity(since=found).wakeups <= 1
+        more = lab.fidelity(since=found)
+        assert more.wakeups <= 1 + 4 * more.seconds  # it is four times in a second
         assert {event.kind for event in lab.events()} == {"lab_created"}
 
 
@@ -160,7 +161,8 @@ def test_metrics_are_the_counters_over_time(nothing_left_behind, tmp_path):
 
 
 def lines(file, node=None):
-    found = [json.loads(line) for line in file.read_text().splitlines()]
+    whole = file.read_text().rpartition("\n")[0]  # the last line may be half there
+    found = [json.loads(line) for line in whole.splitlines()]
     return [each for each in found if node in (None, each["node"])]
 
 

@@ -107,7 +107,7 @@ def test_a_full_queue_is_told_with_its_direction(nothing_left_behind):
         a, b = lab.add_device("a", router), lab.add_device("b", router)
         assert a.ping(b)  # they know each other's addresses from now on
         assert a.iface("eth0").stats().up is None
-        a.iface("eth0").set_condition(LinkCondition(rate_kbit=500, queue_pkts=20), "up")
+        a.iface("eth0").set_condition(LinkCondition(rate_kbit=8, queue_pkts=20), "up")
         a.call(send, str(b.ip), 9, 200)
         stats = a.iface("eth0").stats()
 
