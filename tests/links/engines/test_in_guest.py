@@ -11,7 +11,7 @@ from patchbay.doctor import capabilities
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-PATIENCE = 500
+PATIENCE = 1200
 """Seconds: many times what it takes on a busy machine."""
 
 REAL = (
