@@ -49,5 +49,8 @@ class Bare:
     def idle(self) -> None:
         """Put nothing off."""
 
+    def last_words(self) -> None:
+        """Nothing is left to be told."""
+
     def close(self) -> None:
         """Nothing is open that the kernel would not close."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -243,19 +244,19 @@ class Connection:
         """The error for whoever uses the lab after it was closed."""
         return NodeGone(f"lab {self.name!r} is closed")
 
-    def close(self) -> None:
-        """Close the lab, and wait until no process of it is left.
+    def close(self) -> Plain:
+        """Close the lab, and wait until no process of it is left; return its last words.
 
         Closing again does nothing; after a Ctrl-C in here, it does the rest.
         """
         if self.owner != os.getpid():
-            return
+            return None
         self._closed = True
         Pump.leave(self)  # without the lock: the pump may wait for it
         with self._lock:
             supervisor = self._open.supervisor
             if supervisor is None:
-                return
+                return None
             try:
                 self._control.send({"request": 0, "method": "close", "arguments": {}})
             except Closed:
@@ -263,7 +264,17 @@ class Connection:
             if not wait_readable(supervisor.pidfd, timeout=PATIENCE):
                 signal.pidfd_send_signal(supervisor.pidfd, signal.SIGKILL)
             self._launcher.how_it_ended(supervisor)
+            said = self._last_words()
             self._finalizer()
+            return said
+
+    def _last_words(self) -> Plain:
+        """What the lab answered to its being closed; nothing if it was gone before."""
+        with contextlib.suppress(Closed, OSError, ValueError):
+            for message, _ in self._control.waiting():
+                if message.get("request") == 0:
+                    return message.get("value")
+        return None
 
 
 @dataclass(slots=True)

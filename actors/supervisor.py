@@ -67,6 +67,9 @@ class Director(Protocol):
     def idle(self) -> float | None:
         """Do what can wait until nobody asks; seconds until there is more, None if there is not."""
 
+    def last_words(self) -> Plain:
+        """What a client that closes the lab is to be told."""
+
     def close(self) -> None:
         """Finish what is open; the lab ends."""
 
@@ -281,7 +284,7 @@ class Supervisor:
 
     def _on_close(self) -> Answer:
         self._closing = True
-        return None, []
+        return (None if self._director is None else self._director.last_words()), []
 
     def _on_attach(self, name: str) -> Answer:
         """What a client needs to reach the process of a node."""

@@ -28,7 +28,9 @@ from patchbay.capture.handle import Capture as Capture
 from patchbay.capture.handle import CapturedInterface as CapturedInterface
 from patchbay.capture.handle import CaptureStats as CaptureStats
 from patchbay.errors import ConfigError as ConfigError
+from patchbay.errors import PacketProgramFailed as PacketProgramFailed
 from patchbay.errors import Problem as Problem
+from patchbay.errors import ProgramFailure as ProgramFailure
 from patchbay.errors import RefusedByKernel as RefusedByKernel
 from patchbay.events import Event as Event
 from patchbay.fidelity import Fidelity as Fidelity
@@ -38,6 +40,15 @@ from patchbay.lab import Lab as Lab
 from patchbay.link_recording import LinkRecording as LinkRecording
 from patchbay.link_stats import LinkStats as LinkStats
 from patchbay.links.choice import EngineChoice as EngineChoice
+from patchbay.links.programs.dissection import EthernetHeader as EthernetHeader
+from patchbay.links.programs.dissection import IcmpHeader as IcmpHeader
+from patchbay.links.programs.dissection import IpHeader as IpHeader
+from patchbay.links.programs.dissection import TcpHeader as TcpHeader
+from patchbay.links.programs.dissection import UdpHeader as UdpHeader
+from patchbay.links.programs.packet import Packet as Packet
+from patchbay.links.programs.quic import QuicHeader as QuicHeader
+from patchbay.links.programs.quic import QuicType as QuicType
+from patchbay.links.programs.tls import ClientHello as ClientHello
 from patchbay.meter.path_mtu import NarrowLink as NarrowLink
 from patchbay.meter.path_mtu import PathMtu as PathMtu
 from patchbay.meter.throughput import Delays as Delays
@@ -84,6 +95,7 @@ from patchbay.values import NatPooling as NatPooling
 from patchbay.values import NatPorts as NatPorts
 from patchbay.values import NatTimeouts as NatTimeouts
 from patchbay.values import NatV6Mode as NatV6Mode
+from patchbay.values import PacketProgram as PacketProgram
 from patchbay.values import PortForward as PortForward
 from patchbay.values import PortMapping as PortMapping
 from patchbay.values import PortPolicy as PortPolicy
@@ -114,6 +126,7 @@ __all__ = [
     "Capture",
     "CaptureStats",
     "CapturedInterface",
+    "ClientHello",
     "ConfigError",
     "DelayTable",
     "Delays",
@@ -121,6 +134,7 @@ __all__ = [
     "DropList",
     "Endpoint",
     "EngineChoice",
+    "EthernetHeader",
     "Event",
     "Fidelity",
     "Firewall",
@@ -135,10 +149,12 @@ __all__ = [
     "Hold",
     "Hop",
     "HostNotCapable",
+    "IcmpHeader",
     "Iface",
     "IfaceConfig",
     "InterfaceStats",
     "InternalError",
+    "IpHeader",
     "IpSupport",
     "IperfResult",
     "Ipv6Provisioning",
@@ -164,6 +180,9 @@ __all__ = [
     "NodeGone",
     "Observed",
     "OutputLine",
+    "Packet",
+    "PacketProgram",
+    "PacketProgramFailed",
     "Partition",
     "PatchbayError",
     "PathMtu",
@@ -173,7 +192,10 @@ __all__ = [
     "PortPolicy",
     "Problem",
     "Process",
+    "ProgramFailure",
     "QueueDiscipline",
+    "QuicHeader",
+    "QuicType",
     "Ramp",
     "Reflector",
     "RefusedByKernel",
@@ -187,9 +209,11 @@ __all__ = [
     "Slots",
     "StunServer",
     "Task",
+    "TcpHeader",
     "Trace",
     "TracerouteResult",
     "TravelError",
+    "UdpHeader",
     "__version__",
     "clock",
     "load_trace",

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, cast
 from actors.errors import NodeGone
 from actors.protocol import Plain
 from actors.supervisor import NodeSpec, Supervisor
-from patchbay.errors import RefusedByKernel
+from patchbay.errors import ProgramFailure, RefusedByKernel
 from patchbay.etc import static_files
 from patchbay.events import EventLog
 from patchbay.firewall_requests import FirewallRequests
@@ -94,8 +94,11 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
             start_engine=lambda: EngineProcess(
                 supervisor.start_worker,
                 lambda reason: self._log.add("link_engine_died", reason=reason),
+                self._program_failed,
+                supervisor,
             ),
         )
+        self._program_failures: list[ProgramFailure] = []
         self._log = EventLog(cast("str | None", options["outdir"]))
         self._rebindings = Rebindings(self._kernel, self._log)
         self._supervisor.output_directory = self._log.nodes_directory
@@ -278,6 +281,20 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
             self._kernel.tidy_links(),
             self._observer.turn(),
             self._services.due(),
+        )
+
+    def last_words(self) -> Plain:
+        """The packet programs that have failed."""
+        self._kernel.listen_to_links()
+        return to_plain(self._program_failures)
+
+    def _program_failed(self, failure: ProgramFailure) -> None:
+        self._program_failures.append(failure)
+        self._log.add(
+            "packet_program_failed",
+            link=failure.link,
+            program=failure.program,
+            reason=failure.reason,
         )
 
     def close(self) -> None:

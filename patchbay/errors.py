@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from actors.errors import PatchbayError
 
-__all__ = ["ConfigError", "PatchbayError", "Problem", "Problems", "RefusedByKernel", "nearest"]
+__all__ = [
+    "ConfigError",
+    "PacketProgramFailed",
+    "PatchbayError",
+    "Problem",
+    "Problems",
+    "ProgramFailure",
+    "RefusedByKernel",
+    "nearest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +99,36 @@ def nearest(typed: str, known: Iterable[str]) -> str | None:
     by_folded = {name.casefold(): name for name in known}
     matches = get_close_matches(typed.casefold(), by_folded, n=1)
     return by_folded[matches[0]] if matches else None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFailure:
+    """A packet program that has failed; all packets of its link have passed since.
+
+    Attributes:
+        link: the link and the direction, such as `laptop/eth0/up`.
+        program: the program's name.
+        reason: its traceback, or what became of it, as text.
+    """
+
+    link: str
+    program: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"packet program {self.program!r} of link {self.link} failed:\n{self.reason}"
+
+
+class PacketProgramFailed(PatchbayError):
+    """Packet programs have raised an error, or had to be stopped; it is raised when the lab closes.
+
+    Attributes:
+        failures: every one of them, in the order in which they failed.
+    """
+
+    def __init__(self, failures: Iterable[ProgramFailure]) -> None:
+        self.failures = tuple(failures)
+        super().__init__(self.failures)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.failures))

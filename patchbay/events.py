@@ -13,12 +13,14 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
 from actors.protocol import Plain
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import to_plain
+from patchbay.values import PacketProgram
 
 STATE_SHARE = 0.1
 """The part of its time that a supervisor spends at most on writing `state.json` again and again."""
@@ -81,7 +83,10 @@ class EventLog:
             "timestamp": datetime.now(UTC).isoformat(),
             "kind": kind,
         }
-        record |= {f"{key}_" if key in _ENVELOPE else key: value for key, value in fields.items()}
+        record |= {
+            f"{key}_" if key in _ENVELOPE else key: _without_code(value)
+            for key, value in fields.items()
+        }
         self._records.append(record)
         if self._file is not None:
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -126,3 +131,17 @@ class EventLog:
         self._state_due = None
         self._state_time = time.monotonic()
         self._state_cost = self._state_time - begin
+
+
+def _without_code(value: Plain) -> Plain:
+    """The same with the names of packet programs alone, whose code nobody reads."""
+    if isinstance(value, dict):
+        if value.keys() == _PROGRAM:
+            return value["name"]
+        return {key: _without_code(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_code(each) for each in value]
+    return value
+
+
+_PROGRAM = {field.name for field in dataclass_fields(PacketProgram)}

@@ -44,7 +44,9 @@ NAMES = {
     ),
     "patchbay.errors": (
         "ConfigError",
+        "PacketProgramFailed",
         "Problem",
+        "ProgramFailure",
         "RefusedByKernel",
     ),
     "patchbay.events": ("Event",),
@@ -56,6 +58,19 @@ NAMES = {
     "patchbay.lab": ("Lab",),
     "patchbay.link_stats": ("LinkStats",),
     "patchbay.links.choice": ("EngineChoice",),
+    "patchbay.links.programs.dissection": (
+        "EthernetHeader",
+        "IcmpHeader",
+        "IpHeader",
+        "TcpHeader",
+        "UdpHeader",
+    ),
+    "patchbay.links.programs.packet": ("Packet",),
+    "patchbay.links.programs.quic": (
+        "QuicHeader",
+        "QuicType",
+    ),
+    "patchbay.links.programs.tls": ("ClientHello",),
     "patchbay.meter.path_mtu": (
         "NarrowLink",
         "PathMtu",
@@ -113,6 +128,7 @@ NAMES = {
         "NatPorts",
         "NatTimeouts",
         "NatV6Mode",
+        "PacketProgram",
         "PortForward",
         "PortMapping",
         "PortPolicy",

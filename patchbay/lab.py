@@ -16,6 +16,7 @@ from actors.node import Node
 from actors.protocol import Plain
 from patchbay.clocked import Clocked
 from patchbay.described import Described
+from patchbay.errors import PacketProgramFailed, ProgramFailure
 from patchbay.finding import Finding
 from patchbay.nodes import Device, Router, addresses_of
 from patchbay.partitions import LabPartitions
@@ -170,7 +171,12 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except PacketProgramFailed as failed:
+            if error is None:
+                raise
+            error.add_note(str(failed))
 
     def __repr__(self) -> str:
         state = "closed" if self._connection.closed else "open"
@@ -180,8 +186,15 @@ class Lab(Finding, LabRegions, LabPartitions, Described, Watched, Clocked):
         """End the lab: tasks and processes are asked to end, then killed; nothing is left.
 
         Returns when no process of the lab is left. Closing again does nothing.
+
+        Raises:
+            PacketProgramFailed: packet programs of links failed while the lab ran; it is closed
+                nevertheless. After another error in a `with` block it becomes a note of that one.
         """
-        self._connection.close()
+        said = self._connection.close()
+        failures = [ProgramFailure(**each) for each in cast("list[dict[str, str]]", said or [])]
+        if failures:
+            raise PacketProgramFailed(failures)
 
     @property
     def name(self) -> str:

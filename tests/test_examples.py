@@ -74,6 +74,15 @@ def test_nat_hides_the_laptop() -> None:
     ]
 
 
+def test_packet_programs_lose_what_they_say() -> None:
+    assert run("examples/packet_programs.py").splitlines() == [
+        "of four QUIC Initials there arrive: 1 3 4",
+        "a stream that lost a packet says: all of it",
+        "a stream that lost a packet says: all of it",
+        "packets that programs lost: 3",
+    ]
+
+
 def test_the_world_is_cut_and_gone_around() -> None:
     lines = dict(re.split(r" {2,}", line) for line in run("examples/world.py").splitlines())
     assert lines["the cable is cut"] == lines["a partition"] == "nothing comes back"

@@ -16,17 +16,23 @@ MODULES = {
 PURE = (
     *("patchbay.topology", "patchbay.rules", "patchbay.values", "patchbay.errors"),
     *("patchbay.links.spec", "patchbay.links.packets", "patchbay.links.choice"),
-    *("patchbay.links.distributions", "patchbay.links.queues"),
+    *("patchbay.links.distributions", "patchbay.links.queues", "patchbay.links.programs"),
 )
 CODEC = "patchbay.wiring.netlink"
 """Netlink's messages as bytes: it talks to no kernel, so the pure rules can be written in it."""
 MAY_IMPORT = {
     "actors": (),
-    "patchbay.values": ("patchbay.errors",),
+    # A packet program is a value that has code in it, and a packet for its argument.
+    "patchbay.values": (
+        "actors.pickling",
+        "patchbay.errors",
+        "patchbay.links.programs.packet",
+    ),
     "patchbay.errors": ("actors.errors",),
     "patchbay.rules": (*PURE, CODEC),
     "patchbay.topology": (*PURE, "actors.protocol"),
     "patchbay.links.packets": PURE,
+    "patchbay.links.programs": PURE,
     "patchbay.links.spec": PURE,
     "patchbay.links.choice": PURE,
     "patchbay.links.distributions": PURE,

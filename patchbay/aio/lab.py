@@ -20,6 +20,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 from actors.protocol import Plain
@@ -29,6 +30,7 @@ from patchbay.aio.partitions import AsyncLabPartitions
 from patchbay.aio.regions import AsyncLabRegions, AsyncRegion
 from patchbay.aio.stun_server import AsyncStunServer
 from patchbay.aio.twin import Told, awaited, awaited_handle, make
+from patchbay.errors import PacketProgramFailed
 from patchbay.lab import Lab
 from patchbay.nodes import Device, Ix, Router
 from patchbay.values import Ipv6Provisioning, LinkEngine
@@ -86,8 +88,18 @@ class AsyncLab(AsyncLabRegions, AsyncLabPartitions):
             self._lab = await make(self._start, Lab.close)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self.close()
+        except PacketProgramFailed as failed:
+            if error is None:
+                raise
+            error.add_note(str(failed))
 
     @property
     def sync(self) -> Lab:

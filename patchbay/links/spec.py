@@ -30,3 +30,9 @@ class LinkSpec:
     def clean(self) -> bool:
         """Whether packets pass as on a plain cable."""
         return self.condition.perfect and not self.flows
+
+    @property
+    def programs(self) -> bool:
+        """Whether any packet program decides about its packets."""
+        conditions = [self.condition, *(condition for _, condition in self.flows)]
+        return any(condition.program is not None for condition in conditions)

@@ -42,6 +42,7 @@ from patchbay.values.parsing import (
     parse_mac,
 )
 from patchbay.values.port_mapping import PortMapping
+from patchbay.values.program import PacketFunction, PacketProgram
 from patchbay.values.region import RegionLink
 from patchbay.values.router import IpSupport, Ipv6Provisioning, RouterPreset
 from patchbay.values.schedule import Hold, Ramp, Schedule
@@ -79,6 +80,8 @@ __all__ = [
     "NatTimeouts",
     "NatV6Mode",
     "Network",
+    "PacketFunction",
+    "PacketProgram",
     "PortForward",
     "PortMapping",
     "PortPolicy",

@@ -23,6 +23,7 @@ from patchbay.values.parsing import (
     parse,
     put,
 )
+from patchbay.values.program import PacketFunction, PacketProgram, parse_program
 
 
 class QueueDiscipline(NamedEnum):
@@ -75,6 +76,8 @@ class LinkCondition:
             black hole of path MTU discovery. None for no limit but that of the interface.
         slots: bursts in which packets leave.
         drops: exactly which packets are lost, before all else; None for no such list.
+        program: a function that sees each packet that is left and says what becomes of it, before
+            anything happens by chance; None for none.
     """
 
     latency_ms: float
@@ -99,6 +102,7 @@ class LinkCondition:
     mtu: int | None
     slots: Slots | None
     drops: DropList | None
+    program: PacketProgram | None
 
     LAN: ClassVar[LinkCondition]
     WIFI: ClassVar[LinkCondition]
@@ -150,11 +154,13 @@ class LinkCondition:
         mtu: int | None = None,
         slots: Slots | None = None,
         drops: DropList | None = None,
+        program: PacketProgram | PacketFunction | None = None,
     ) -> None:
         """Say what packets meet; see the attributes.
 
         Raises:
             ConfigError: values that are none, or contradict each other; all of them are told.
+            TravelError: the program refers to something that cannot go to another process.
         """
         given = locals()
         for name in self.__slots__:
@@ -169,6 +175,7 @@ class LinkCondition:
         given_drops: object = drops
         if not isinstance(given_drops, DropList | None):
             problems.add("drops", f"{drops!r} is no DropList(...), such as DropList([3, 7])")
+        object.__setattr__(self, "program", parse_program(program, problems))
         problems.check()
 
     def _check_numbers(self, problems: Problems) -> None:

@@ -12,9 +12,10 @@ from patchbay.errors import Problems
 from patchbay.values.drops import DropList
 from patchbay.values.link import LinkCondition
 from patchbay.values.parsing import check_number, is_number
+from patchbay.values.program import PacketFunction, PacketProgram, parse_program
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class RegionLink:
     """What packets meet on the link from one region to another, in one direction.
 
@@ -24,27 +25,51 @@ class RegionLink:
         loss_pct: share of packets that are lost.
         rate_mbit: megabits per second; None for no limit.
         drops: exactly which packets are lost; None for no such list.
+        program: a function that sees each packet and says what becomes of it; None for none.
     """
 
-    latency_ms: float = 0
-    jitter_ms: float = 0
-    loss_pct: float = 0
-    rate_mbit: float | None = None
-    drops: DropList | None = None
+    latency_ms: float
+    jitter_ms: float
+    loss_pct: float
+    rate_mbit: float | None
+    drops: DropList | None
+    program: PacketProgram | None
 
     WORLD: ClassVar[Mapping[tuple[str, str], RegionLink]]
     """The links between five parts of the world, with latencies that were measured."""
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        latency_ms: float = 0,
+        jitter_ms: float = 0,
+        loss_pct: float = 0,
+        rate_mbit: float | None = None,
+        *,
+        drops: DropList | None = None,
+        program: PacketProgram | PacketFunction | None = None,
+    ) -> None:
+        """Say what packets meet; see the attributes.
+
+        Raises:
+            ConfigError: values that are none; all of them are told.
+            TravelError: the program refers to something that cannot go to another process.
+        """
+        put = object.__setattr__
+        put(self, "latency_ms", latency_ms)
+        put(self, "jitter_ms", jitter_ms)
+        put(self, "loss_pct", loss_pct)
+        put(self, "rate_mbit", rate_mbit)
+        put(self, "drops", drops)
         problems = Problems()
+        put(self, "program", parse_program(program, problems))
         check_number(problems, "latency_ms", self.latency_ms, 0, math.inf, "milliseconds")
         check_number(problems, "jitter_ms", self.jitter_ms, 0, math.inf, "milliseconds")
         check_number(problems, "loss_pct", self.loss_pct, 0, 100, "per cent")
         if self.rate_mbit is not None and not (is_number(self.rate_mbit) and self.rate_mbit > 0):
             problems.add("rate_mbit", f"{self.rate_mbit!r} is not a number above 0")
-        drops: object = self.drops
-        if not isinstance(drops, DropList | None):
-            problems.add("drops", f"{self.drops!r} is no DropList(...), such as DropList([3, 7])")
+        given: object = drops
+        if not isinstance(given, DropList | None):
+            problems.add("drops", f"{drops!r} is no DropList(...), such as DropList([3, 7])")
         problems.check()
 
     @classmethod
@@ -66,6 +91,7 @@ class RegionLink:
             loss_pct=self.loss_pct,
             rate_kbit=None if self.rate_mbit is None else self.rate_mbit * 1000,
             drops=self.drops,
+            program=self.program,
         )
 
 

@@ -107,6 +107,15 @@ class Kernel:
         finally:
             self._whereabouts.go_home()
 
+    def listen_to_links(self) -> None:
+        """Hear what the process of the user-space engine has told until now.
+
+        Raises:
+            EngineDied: it is dead.
+        """
+        if self._links.user is not None:
+            self._links.user.listen()
+
     def link_stats(self, node: str, interface: str) -> Plain:
         """What the user-space engine did to packets that left by an interface; None for nothing.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import cast
 
 from actors.protocol import Plain
 from patchbay.links.spec import LinkSpec
-from patchbay.links.userspace.process import EngineProcess
+from patchbay.links.userspace.process import EngineDied, EngineProcess
 from patchbay.topology.plain import to_plain
 from patchbay.topology.steps import Cable
 from patchbay.values import LinkCondition
@@ -94,6 +95,7 @@ class UserLinks:
         self._near_ends[cable.peer_node, cable.peer_interface] = near
         if self._needs_detour(wire):
             self._lay(wire)
+            self._settle(wire.up, wire.down)
 
     def detours(self, cable: Cable) -> bool:
         """Whether the packets of a cable pass the process."""
@@ -115,6 +117,7 @@ class UserLinks:
         wire.cable = cable
         if self._needs_detour(wire):
             self._lay(wire)
+            self._settle(wire.up, wire.down)
 
     def forget(self, node: str, interface: str) -> None:
         """Take note that a cable is gone."""
@@ -127,7 +130,8 @@ class UserLinks:
 
     def forget_node(self, node: str) -> None:
         """Take note that a node is gone, and with it all cables that end there."""
-        self._shared.pop(node, None)
+        if self._shared.pop(node, None) is not None and self._alive:
+            self._order("unshare", lan=node)
         for (near, interface), wire in list(self._wires.items()):
             if node in (near, wire.cable.peer_node):
                 self.forget(near, interface)
@@ -159,6 +163,7 @@ class UserLinks:
         except OSError:
             wire.up, wire.down = before
             raise
+        self._settle(spec)
 
     def _share(self, router: str, bridge: str, spec: LinkSpec | None) -> None:
         before = self._shared.pop(router, None)
@@ -183,6 +188,7 @@ class UserLinks:
             if before is not None:
                 self._shared[router] = before
             raise
+        self._settle(spec)
 
     def _mac(self, node: str, interface: str) -> bytes:
         namespace = self._namespace(node)
@@ -298,6 +304,17 @@ class UserLinks:
         return both[place in self._near_ends]
 
     # -- the process
+
+    def _settle(self, *specs: LinkSpec | None) -> None:
+        """Wait until the packet programs of links have started, or failed to."""
+        if any(spec.programs for spec in specs if spec is not None) and self._alive:
+            self._order("settle")
+
+    def listen(self) -> None:
+        """Hear what the process has told until now, without being asked."""
+        if self._alive:
+            with contextlib.suppress(EngineDied):  # which is told by itself
+                self._order("settle")
 
     @property
     def _alive(self) -> bool:

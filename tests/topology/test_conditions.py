@@ -1,13 +1,17 @@
 """Link conditions say all that can happen to a packet, and refuse what contradicts itself."""
 
 import random
+import threading
 import tomllib
 from dataclasses import fields, replace
+from functools import partial
 from ipaddress import IPv4Network
 
 import pytest
 
+from actors.errors import TravelError
 from patchbay.errors import ConfigError
+from patchbay.links.programs.packet import Packet
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.toml import dumping, values, writing
 from patchbay.values import (
@@ -18,7 +22,9 @@ from patchbay.values import (
     GilbertElliott,
     JitterDistribution,
     LinkCondition,
+    PacketProgram,
     QueueDiscipline,
+    RegionLink,
     Slots,
     parse_flows,
 )
@@ -66,7 +72,7 @@ FLOWS = [
 
 
 def test_everything_can_be_said_at_once():
-    unset = {"loss_model", "queue_bytes", "queue_ms"}
+    unset = {"loss_model", "queue_bytes", "queue_ms", "program"}
 
     for each in fields(EVERYTHING):
         is_default = getattr(EVERYTHING, each.name) == getattr(LinkCondition.LAN, each.name)
@@ -74,6 +80,46 @@ def test_everything_can_be_said_at_once():
     assert EVERYTHING.jitter_distribution is JitterDistribution.NORMAL
     assert EVERYTHING.queue_discipline is QueueDiscipline.FQ_CODEL
     assert replace(EVERYTHING, ecn=False).slots == EVERYTHING.slots
+
+
+def drop_all(packet):
+    packet.drop()
+
+
+async def wait(packet):
+    """No function of a packet."""
+
+
+def test_a_program_is_given_as_a_function_and_travels_by_value():
+    condition = LinkCondition(program=drop_all)
+    again = from_plain(LinkCondition, to_plain(condition))
+    packet = Packet(bytes(60))
+    again.program.function()(packet)
+
+    assert again == condition == LinkCondition(program=PacketProgram(drop_all))
+    assert (again.program.name, again.program.limit_ms) == ("drop_all", 1000)
+    assert packet.settle() == []
+    assert not condition.perfect
+    assert RegionLink(program=drop_all).condition == condition
+    assert from_plain(RegionLink, to_plain(RegionLink(program=drop_all))).condition == condition
+
+
+def test_what_is_no_program_has_its_place():
+    for wrong, said in (
+        (3, "program: 3 is no function"),
+        (wait, "program, function: wait is async"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            LinkCondition(loss_pct=-1, program=wrong)
+        assert said in str(caught.value)
+        assert len(caught.value.problems) == 2
+    with pytest.raises(TravelError, match="in the function 'partial'"):
+        LinkCondition(program=partial(drop_all, threading.Lock()))
+
+
+def test_a_file_cannot_have_a_program():
+    with pytest.raises(ConfigError, match="program: a packet program is a Python function"):
+        values.condition({"program": "drop_all"})
 
 
 @pytest.mark.parametrize("value", [*CONDITIONS, *FLOWS])
@@ -146,6 +192,11 @@ def test_mistakes_have_their_places(given, places):
         lambda: Slots(interval_ms=0),
         lambda: Slots(interval_ms=5, interval_max_ms=4),
         lambda: Slots(interval_ms=5, max_packets=0),
+        lambda: PacketProgram(),
+        lambda: PacketProgram(3),
+        lambda: PacketProgram(wait),
+        lambda: PacketProgram(drop_all, limit_ms=0),
+        lambda: RegionLink(program=3),
         lambda: DropList(),
         lambda: DropList([0]),
         lambda: DropList(3),

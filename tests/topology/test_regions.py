@@ -356,7 +356,7 @@ def test_a_file_links_regions_by_latencies_or_in_full():
 def test_what_packets_meet_between_regions_is_written_and_read():
     t = world(link("us", "eu"))
     drops = DropList([3], between_ms=[(1, 2)])
-    there, back = RegionLink(40, 2.5, 0.1, 100, drops), RegionLink(latency_ms=55)
+    there, back = RegionLink(40, 2.5, 0.1, 100, drops=drops), RegionLink(latency_ms=55)
     t = replace(t, trunks=(replace(t.trunks[0], link=there, back=back),))
     (request,) = (each for each in toml.load(toml.dump(t)).requests if each.name == "us - eu")
     assert (request.link, request.back) == (there, back)

@@ -15,7 +15,7 @@ class Counters:
         size: their bytes, as Ethernet frames.
         sent_packets: packets that left it.
         sent_size: their bytes.
-        lost: packets that were lost, by cause: `loss` by chance, `list` by a drop list, `queue` that found it full,
+        lost: packets that were lost, by cause: `loss` by chance, `list` by a drop list, `program` by a packet program, `queue` that found it full,
             `aqm` by the queue's discipline, `mtu` too long ones.
         duplicated: packets that were doubled.
         corrupted: packets in which a bit was flipped.

@@ -47,6 +47,9 @@ class Pool(Protocol):
     def release(self, frame: Frame) -> None:
         """Take a frame back that nobody needs any more."""
 
+    def refill(self, frame: Frame, data: bytes) -> None:
+        """Give a frame other bytes, with nothing left to do for hardware."""
+
 
 class Heap:
     """A pool that leaves everything to Python's memory management."""
@@ -63,3 +66,7 @@ class Heap:
 
     def release(self, frame: Frame) -> None:
         """Nothing is to be done."""
+
+    def refill(self, frame: Frame, data: bytes) -> None:
+        """Give a frame other bytes."""
+        frame.buffer, frame.size = memoryview(bytearray(HEADER) + data), len(data)

@@ -7,7 +7,7 @@ happens at the time when it would in a real link, however late somebody asks for
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 
@@ -16,6 +16,7 @@ from patchbay.links.packets.counters import Counters
 from patchbay.links.packets.delay import MILLISECOND, delays
 from patchbay.links.packets.drops import Drops
 from patchbay.links.packets.frame import Frame, Pool
+from patchbay.links.packets.gate import Gate
 from patchbay.links.packets.headers import ip_length
 from patchbay.links.packets.loss import loss_of
 from patchbay.links.packets.queues import NO_LIMIT, queue_of
@@ -67,6 +68,10 @@ class Path:
         """The packet whose bits are on the wire; it is `due` with the last one."""
         self._fraction = 0.0
         """Of a nanosecond, that rounding has left over."""
+        self._wire_free = 0
+        """When the last bit of the last packet left."""
+        self.gate: Gate | None = None
+        """Who asks the condition's program; it hands packets on by `admit`."""
         self._take_on(condition)
 
     def _take_on(self, condition: LinkCondition) -> None:
@@ -88,6 +93,7 @@ class Path:
         self._plain = (
             self._loss is None
             and self._drops.empty
+            and condition.program is None
             and not (self._duplicate or self._corrupt or self._reorder)
             and self._delay is None
             and condition.mtu is None
@@ -129,6 +135,8 @@ class Path:
     @property
     def empty(self) -> bool:
         """Whether no packet is on its way."""
+        if self.gate is not None and self.gate.held:
+            return False
         return not (self._line or self._overtaking or self._sending or len(self._queue))
 
     @property
@@ -137,6 +145,8 @@ class Path:
         moving = [*self._line, *(frame for _, _, frame in self._overtaking)]
         if self._sending is not None:
             moving.append(self._sending)
+        if self.gate is not None:
+            moving += self.gate.held
         size = sum(frame.size for frame in moving)
         return len(moving) + len(self._queue), size + self._queue.size
 
@@ -156,10 +166,27 @@ class Path:
 
     def offer(self, now: int, frame: Frame) -> None:
         """Take a packet that was sent at a time."""
-        condition = self._condition
         if self._drops.takes(now, frame):
             self._drop(frame, "list")
+        elif self.gate is not None:
+            self.gate.offer(now, frame)
+        else:
+            self._enter(now, frame)
+
+    def admit(self, now: int, frame: Frame, outcomes: Sequence[tuple[int, bytes | None]]) -> None:
+        """Let go on what a program has made of a packet that was sent at a time; see `Admit`."""
+        if not outcomes:
+            self._drop(frame, "program")
             return
+        frames = [self._pool.copy(frame) for _ in outcomes[1:]]
+        for each, (delay, data) in zip((frame, *frames), outcomes, strict=True):
+            if data is not None:
+                self._pool.refill(each, data)
+            self._enter(now, each, delay)
+
+    def _enter(self, now: int, frame: Frame, extra: int = 0) -> None:
+        """Take a packet that neither a list nor a program has kept; it may have to take longer."""
+        condition = self._condition
         if condition.mtu is not None and ip_length(frame) > condition.mtu:
             self._drop(frame, "mtu")
             return
@@ -173,12 +200,12 @@ class Path:
         if self._corrupt:
             self._maybe_corrupt(frame)
         delay = self._latency if self._delay is None else self._delay()
-        overtakes = condition.jitter_reorders
+        overtakes = condition.jitter_reorders or extra > 0
         if self._reorder and self._streams.stream("reorder").random() < self._reorder:
             delay, overtakes = 0, True
-        self._set_out(now + delay, frame, overtakes)
+        self._set_out(now + delay + extra, frame, overtakes)
         if twin is not None:
-            self._set_out(now + delay, twin, overtakes)
+            self._set_out(now + delay + extra, twin, overtakes)
 
     def _maybe_corrupt(self, frame: Frame) -> None:
         stream = self._streams.stream("corrupt")
@@ -194,6 +221,11 @@ class Path:
             return
         frame.due = self._latest = max(due, self._latest)
         self._line.append(frame)
+
+    def close(self) -> None:
+        """End the program."""
+        if self.gate is not None:
+            self.gate.close()
 
     # -- the way out
 
@@ -241,7 +273,8 @@ class Path:
         if self._sending is not None:
             self._queue.append(frame)
         elif self._byte_time is not None:
-            self._send(time, frame)
+            # what a program decided late may come while the wire was still taken
+            self._send(max(time, self._wire_free), frame)
         else:
             frame.due = time
             sent.append(frame)
@@ -256,7 +289,7 @@ class Path:
         frame = self._sending
         assert frame is not None, "there is one"
         sent.append(frame)
-        self._sending = None
+        self._sending, self._wire_free = None, frame.due
         following = self._queue.pop(frame.due)
         if following is not None:
             self._send(frame.due, following)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
 from patchbay.links.packets.counters import Counters
 from patchbay.links.packets.drops import Drops
 from patchbay.links.packets.frame import Frame, Heap, Pool
+from patchbay.links.packets.gate import StartProgram, no_programs
 from patchbay.links.packets.headers import matches, parse
 from patchbay.links.packets.path import Path
 from patchbay.links.packets.randomness import Streams
@@ -28,15 +29,22 @@ class Pipeline:
         counters: what it has done.
     """
 
-    def __init__(self, spec: LinkSpec, pool: Pool | None = None) -> None:
+    def __init__(
+        self,
+        spec: LinkSpec,
+        pool: Pool | None = None,
+        start_program: StartProgram = no_programs,
+    ) -> None:
         """Begin with no packet on its way.
 
         Args:
             spec: what packets meet.
             pool: where frames go back to that are lost; by default they are left to Python.
+            start_program: starts the packet programs of conditions.
         """
         self.counters = Counters()
         self._pool: Pool = Heap() if pool is None else pool
+        self._start_program = start_program
         self._spec = spec
         self._streams: dict[str, Streams] = {}
         self._drops: dict[str, Drops] = {}
@@ -67,17 +75,25 @@ class Pipeline:
         Nothing that is on its way is lost or overtaken by the change. Random choices go on where
         they were.
         """
-        if [match for match, _ in spec.flows] == self._matches:
+        if _keeps_paths(self._spec, spec):
             for path, (_, condition) in zip(self._paths, spec.flows, strict=True):
                 path.change(condition)
             self._default.change(spec.condition)
             self._spec = spec
             return
-        # A packet may take another path than the one before it of the same flow did.
-        if not self.empty:
-            self._leaving.append([*self._paths, self._default])
+        # A packet may take another path than the one before it of the same flow did, or wait for
+        # another program.
+        left = [*self._paths, self._default]
+        if self.empty:
+            _close(left)
+        else:
+            self._leaving.append(left)
         self._spec = spec
         self._begin()
+
+    def close(self) -> None:
+        """End all programs; what is on its way is lost."""
+        _close(self._all())
 
     def begin(self, now: int) -> None:
         """Let times that count from the setting of a condition begin now.
@@ -97,11 +113,18 @@ class Pipeline:
     def _path(self, flow: str, condition: LinkCondition) -> Path:
         streams = self._streams.get(flow)
         if streams is None:
-            name = f"{self._spec.name}/{flow}" if flow else self._spec.name
-            streams = self._streams[flow] = Streams(self._spec.seed, name)
+            streams = self._streams[flow] = Streams(self._spec.seed, self._name(flow))
         closed = bool(self._leaving)
         drops = self._drops[flow]
-        return Path(condition, streams, self._pool, self.counters, drops, closed=closed)
+        path = Path(condition, streams, self._pool, self.counters, drops, closed=closed)
+        if condition.program is not None:
+            path.gate = self._start_program(
+                condition.program, self._name(flow), self._spec.seed, path.admit
+            )
+        return path
+
+    def _name(self, flow: str) -> str:
+        return f"{self._spec.name}/{flow}" if flow else self._spec.name
 
     # -- packets
 
@@ -154,6 +177,7 @@ class Pipeline:
             if not all(path.empty for path in oldest):
                 return
             del self._leaving[0]
+            _close(oldest)
             last = sent[-1].due if sent else now
             for path in self._leaving[0] if self._leaving else (*self._paths, self._default):
                 path.open(last)
@@ -170,3 +194,15 @@ class Pipeline:
         yield from self._paths
         for paths in self._leaving:
             yield from paths
+
+
+def _keeps_paths(before: LinkSpec, after: LinkSpec) -> bool:
+    """Whether packets go the same ways as before, and meet the same programs there."""
+    return [(match, condition.program) for match, condition in before.flows] == [
+        (match, condition.program) for match, condition in after.flows
+    ] and before.condition.program == after.condition.program
+
+
+def _close(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.close()

@@ -13,12 +13,16 @@ from typing import cast
 from actors.channel import Channel, Closed
 from actors.linux import Timer
 from actors.protocol import Plain
+from patchbay.errors import ProgramFailure
+from patchbay.links.packets.gate import Admit
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import Messages
 from patchbay.links.userspace.port import Port, stamp_arrivals
+from patchbay.links.userspace.runner import Runner
 from patchbay.links.userspace.slab import Slab
 from patchbay.links.userspace.wire import Direction, Shared, Wire
 from patchbay.topology.plain import from_plain
+from patchbay.values import PacketProgram
 
 _PAUSE = 10_000
 """Nanoseconds between two wake-ups at least: deadlines closer to each other share one."""
@@ -36,7 +40,9 @@ class Engine:
         self._shared: dict[str, Shared] = {}
         self._messages = Messages()
         self._slab = Slab()
-        self._deadlines: list[tuple[int, int, Direction | Shared]] = []
+        self._runners: set[Runner] = set()
+        self._settling = False
+        self._deadlines: list[tuple[int, int, Direction | Shared | Runner]] = []
         self._serial = 0
         self._armed: int | None = None
         self._stamps = stamp_arrivals()
@@ -52,16 +58,13 @@ class Engine:
                     if handler is not None:  # else a request before it has closed it
                         handler(descriptor)
                 self._let_go()
+                self._settle()
         except Closed:
             return
 
     def _watch(self, descriptor: int, handler: Callable[[int], None]) -> None:
         self._handlers[descriptor] = handler
         self._poll.register(descriptor, select.EPOLLIN)
-
-    def _forget(self, descriptor: int) -> None:
-        if self._handlers.pop(descriptor, None) is not None:
-            self._poll.unregister(descriptor)
 
     # -- packets
 
@@ -72,7 +75,7 @@ class Engine:
             try:
                 direction.take(time.monotonic_ns())
             except OSError:  # the interface is gone; whoever removed it says so soon
-                self._forget(descriptor)
+                self.forget(descriptor)
             if direction.shared is not None:
                 self._look_after(direction.shared)
             self._look_after(direction)
@@ -85,14 +88,17 @@ class Engine:
         self._let_one_go(direction, time.monotonic_ns())
         self._await(direction, before)
 
-    def _let_one_go(self, direction: Direction | Shared, now: int) -> None:
-        if isinstance(direction, Direction):
+    def _let_one_go(self, direction: Direction | Shared | Runner, now: int) -> None:
+        if isinstance(direction, Runner):
+            direction.look(now)
+            self._follow(direction)
+        elif isinstance(direction, Direction):
             direction.let_go(now)
         else:
             for reached in direction.let_go(now):
                 self._look_after(reached)
 
-    def _await(self, direction: Direction | Shared, before: int | None) -> None:
+    def _await(self, direction: Direction | Shared | Runner, before: int | None) -> None:
         if direction.deadline is not None and direction.deadline != before:
             self._serial += 1
             heappush(self._deadlines, (direction.deadline, self._serial, direction))
@@ -116,11 +122,67 @@ class Engine:
         self._timer.read()
         self._armed = None
 
+    # -- programs
+
+    def _start_program(
+        self,
+        owner: Direction | Shared,
+        program: PacketProgram,
+        link: str,
+        seed: int,
+        admit: Admit,
+    ) -> Runner:
+        runner = Runner(owner, program, link, seed, admit, self)
+        if runner.running:
+            self._runners = {each for each in self._runners if each.running} | {runner}
+
+            def on_answer(_: int) -> None:
+                runner.read()
+                self._follow(runner)
+
+            self._watch(runner.fileno(), on_answer)
+        return runner
+
+    def _follow(self, runner: Runner) -> None:
+        """Send on what a program has let pass, and tell who waits that it has started."""
+        self._look_after(runner.owner)
+        self._settle()
+
+    def arm(self, runner: Runner) -> None:
+        """See `Host`."""
+        self._await(runner, None)
+
+    def forget(self, descriptor: int) -> None:
+        """See `Host`."""
+        if self._handlers.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+
+    def report(self, failure: ProgramFailure) -> None:
+        """See `Host`."""
+        self._control.send({"news": asdict(failure)})
+
+    def _settle(self) -> None:
+        if self._settling and not any(runner.loading for runner in self._runners):
+            self._settling = False
+            self._control.send({"value": None})
+
+    def on_unshare(self, lan: str) -> Plain:
+        """Give up what packets of a LAN's router met together: the LAN is gone."""
+        shared = self._shared.pop(lan, None)
+        if shared is not None:
+            shared.deadline = None
+            shared.pipeline.close()
+        return None
+
     # -- requests
 
     def _on_requests(self, _: int) -> None:
         for message, descriptors in self._control.waiting():
             method = cast("str", message["method"])
+            if method == "settle":  # to be answered once all programs have started
+                self._settling = True
+                self._settle()
+                continue
             arguments = cast("dict[str, Plain]", message["arguments"])
             try:
                 value = getattr(self, f"on_{method}")(*descriptors, **arguments)
@@ -160,6 +222,7 @@ class Engine:
             Port(near, self._messages),
             Port(far, self._messages),
             self._slab,
+            self._start_program,
             bytes.fromhex(mark),
         )
         wire.down.shared = self._shared.get(lan)
@@ -191,7 +254,7 @@ class Engine:
         value = from_plain(LinkSpec, spec)
         shared = self._shared.get(lan)
         if shared is None:
-            shared = self._shared[lan] = Shared(value, self._slab)
+            shared = self._shared[lan] = Shared(value, self._slab, self._start_program)
         shared.router = bytes.fromhex(router)
         self._look_after(shared)
         shared.pipeline.change(value)
@@ -204,7 +267,7 @@ class Engine:
     def on_hold(self, link: str) -> Plain:
         """Send at once what is on its way from the node; what comes from now on stays in the socket."""
         up = self._wires[link].up
-        self._forget(up.source.fileno())
+        self.forget(up.source.fileno())
         up.take(time.monotonic_ns())
         up.flush(time.monotonic_ns())
         return None
@@ -226,7 +289,7 @@ class Engine:
         """Give a link up; what is on its way is lost."""
         wire = self._wires.pop(link)
         for direction in wire.directions:
-            self._forget(direction.source.fileno())
+            self.forget(direction.source.fileno())
             direction.deadline = None
             direction.closed = True
         wire.close()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 from actors.channel import Closed
 from actors.children import how_it_ended
 from actors.errors import PatchbayError
 from actors.protocol import Plain
 from actors.worker import Work, Worker
+from patchbay.errors import ProgramFailure
 
 NAME = "pb-links"
 """What it is called in lists of processes."""
@@ -21,6 +21,16 @@ Starter = Callable[[str, Work, Sequence[int], Callable[[Worker], None]], Worker]
 
 _WITH_THE_LAB = (0, -signal.SIGTERM)
 """How it ends when the lab is closed."""
+
+
+class Watcher(Protocol):
+    """A loop that waits for descriptors, as that of a `Supervisor`."""
+
+    def watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        """Call the handler whenever the descriptor is readable."""
+
+    def forget(self, descriptor: int) -> None:
+        """Watch a descriptor no longer."""
 
 
 class EngineDied(PatchbayError, ConnectionError):
@@ -33,12 +43,21 @@ class EngineDied(PatchbayError, ConnectionError):
 class EngineProcess:
     """Asks the process, and knows whether it lives. It is started once, and not again."""
 
-    def __init__(self, start: Starter, on_death: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        start: Starter,
+        on_death: Callable[[str], None],
+        on_failure: Callable[[ProgramFailure], None] = lambda _: None,
+        watcher: Watcher | None = None,
+    ) -> None:
         """Start it.
 
         Args:
             start: forks a worker.
             on_death: told why, should it end by itself.
+            on_failure: told of each packet program that has failed.
+            watcher: calls back when it has something to tell; without one it is heard when it is
+                asked for something.
 
         Raises:
             PatchbayError: this host allows no more processes.
@@ -47,7 +66,11 @@ class EngineProcess:
 
         self._why = ""
         self._on_death = on_death
+        self._on_failure = on_failure
+        self._watcher = watcher
         self._worker = start(NAME, lambda channel, _: serve(channel), (), self._on_end)
+        if watcher is not None:
+            watcher.watch(self._worker.channel.fileno(), self._listen)
 
     @property
     def alive(self) -> bool:
@@ -71,6 +94,10 @@ class EngineProcess:
                 raise self._died()
             self._worker.channel.send({"method": method, "arguments": arguments}, descriptors)
             answer, _ = self._worker.channel.receive()
+            while "news" in answer:
+                self._note(answer)
+                answer, _ = self._worker.channel.receive()
+            self._listen()
         except Closed:
             raise self._died() from None
         if "died" in answer:
@@ -80,11 +107,28 @@ class EngineProcess:
             raise OSError(answer["number"], cast("str", answer["refused"]))
         return answer["value"]
 
+    def _listen(self) -> None:
+        """Take what it tells without being asked."""
+        try:
+            for message, _ in self._worker.channel.waiting():
+                self._note(message)
+        except Closed:
+            self._listen_no_more()  # its end is told by the kernel
+
+    def _listen_no_more(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.forget(self._worker.channel.fileno())
+
+    def _note(self, message: dict[str, Plain]) -> None:
+        self._why = cast("str", message.get("died", self._why))
+        if "news" in message:
+            self._on_failure(ProgramFailure(**cast("dict[str, str]", message["news"])))
+
     def _on_end(self, worker: Worker) -> None:
         assert worker.status is not None, "it has ended"
-        with contextlib.suppress(Closed):  # it said no last word
-            for message, _ in worker.channel.waiting():
-                self._why = cast("str", message.get("died", self._why))
+        self._listen()  # to its last words, if it said any
+        self._listen_no_more()
         self._why = self._why or how_it_ended(worker.status)
         if worker.status not in _WITH_THE_LAB:
             self._on_death(self._why)

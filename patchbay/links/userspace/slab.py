@@ -50,6 +50,13 @@ class Slab:
         twin.size, twin.owner = frame.size, frame.owner
         return twin
 
+    def refill(self, frame: Frame, data: bytes) -> None:
+        """Give a frame other bytes, which must fit."""
+        end = HEADER + len(data)
+        frame.buffer[:HEADER] = bytes(HEADER)
+        frame.buffer[HEADER:end] = data
+        frame.size = len(data)
+
     def _grow(self) -> None:
         private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
         block = mmap.mmap(-1, _BLOCK * CAPACITY, flags=private)

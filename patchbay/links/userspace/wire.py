@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from patchbay.links.packets.frame import HEADER, Frame
+from patchbay.links.packets.gate import Admit, Gate
 from patchbay.links.packets.pipeline import Pipeline
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import AT_ONCE
 from patchbay.links.userspace.port import Port
 from patchbay.links.userspace.slab import Slab
+from patchbay.values import PacketProgram
 
 ROUNDS = 4
 """Batches that are taken from one port before others have their turn."""
@@ -30,6 +35,9 @@ class Lateness:
     worst: int = 0
 
 
+StartProgramOf: TypeAlias = "Callable[[Direction | Shared, PacketProgram, str, int, Admit], Gate]"
+"""Starts a program for a direction, or for what many share; see `StartProgram`."""
+
 _LATE = 1_000_000
 """Nanoseconds after which a packet has left late."""
 
@@ -43,8 +51,8 @@ class Shared:
         deadline: when it has to be looked after next; None if nothing is on its way.
     """
 
-    def __init__(self, spec: LinkSpec, slab: Slab) -> None:
-        self.pipeline = Pipeline(spec, slab)
+    def __init__(self, spec: LinkSpec, slab: Slab, start_program: StartProgramOf) -> None:
+        self.pipeline = Pipeline(spec, slab, partial(start_program, self))
         self.deadline: int | None = None
         self.router = b""
         self._slab = slab
@@ -89,8 +97,15 @@ class Direction:
         touched: when packets came last, in nanoseconds.
     """
 
-    def __init__(self, spec: LinkSpec, source: Port, target: Port, slab: Slab) -> None:
-        self.pipeline = Pipeline(spec, slab)
+    def __init__(
+        self,
+        spec: LinkSpec,
+        source: Port,
+        target: Port,
+        slab: Slab,
+        start_program: StartProgramOf,
+    ) -> None:
+        self.pipeline = Pipeline(spec, slab, partial(start_program, self))
         self.deadline: int | None = None
         self.shared: Shared | None = None
         self.mark = b""
@@ -196,13 +211,14 @@ class Wire:
         near: Port,
         far: Port,
         slab: Slab,
+        start_program: StartProgramOf,
         mark: bytes = b"",
     ) -> None:
         self.ports = (near, far)
         if mark:
             near, far = far, near  # what goes to an end is taken there, and sent from the other
-        self.up = Direction(up, near, far, slab)
-        self.down = Direction(down, far, near, slab)
+        self.up = Direction(up, near, far, slab, start_program)
+        self.down = Direction(down, far, near, slab, start_program)
         for direction in self.directions:
             direction.mark = mark
 
@@ -212,6 +228,8 @@ class Wire:
         return self.up, self.down
 
     def close(self) -> None:
-        """Close both ports; what is on its way is lost."""
+        """Close both ports and end all programs; what is on its way is lost."""
+        for direction in self.directions:
+            direction.pipeline.close()
         for port in self.ports:
             port.close()

@@ -16,7 +16,7 @@ from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.topology.toml import timelines
 from patchbay.topology.toml.description import Description, Place
 from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
-from patchbay.topology.toml.packets import dump_drops, dump_match
+from patchbay.topology.toml.packets import check_programs, dump_drops, dump_match, refusal
 from patchbay.topology.toml.regions import dump_partitions, dump_regions, numbers, region_requests
 from patchbay.topology.toml.writing import Value, key, table
 from patchbay.values import (
@@ -36,6 +36,7 @@ from patchbay.values import (
     NatConfig,
     NatTimeouts,
     NatV6Mode,
+    PacketProgram,
     PortForward,
     PortPolicy,
     Slots,
@@ -50,7 +51,11 @@ def dump(topology: Topology) -> str:
     """Write a topology as TOML: `load(dump(topology)).topology()` is equal to it.
 
     What would come out the same if it were left out is left out.
+
+    Raises:
+        ConfigError: links have packet programs, which a file cannot hold.
     """
+    check_programs(topology)
     nodes = _in_order(topology)
     chosen = _Chosen.of(topology, nodes)
     parts = [table("[lab]", _lab(topology))]
@@ -327,6 +332,8 @@ def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
             found[kebab(each.name)] = list(value.ports or ())
         elif isinstance(value, DelayTable):
             found[kebab(each.name)] = list(value.deviations)
+        elif isinstance(value, PacketProgram):
+            raise refusal(value)  # one of a schedule or trace; others have been looked for
         elif isinstance(value, DropList):
             found[kebab(each.name)] = dump_drops(value)
         elif isinstance(value, NatTimeouts | GilbertElliott | FourState | Slots):

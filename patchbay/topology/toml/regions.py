@@ -87,13 +87,10 @@ def read_partition(
 
 
 def _link(own: Table) -> RegionLink | None:
-    given: dict[str, float] = {}
-    for name in LINK_NUMBERS:
-        value = own.parsed(name, _number)
-        if value is not None:
-            given[name] = value
+    latency, jitter, loss, rate = (own.parsed(name, _number) for name in LINK_NUMBERS)
+    drops = own.parsed("drops", values.drops)
     try:
-        return RegionLink(**given, drops=own.parsed("drops", values.drops))
+        return RegionLink(latency or 0, jitter or 0, loss or 0, rate, drops=drops)
     except ConfigError as error:
         for each in error.problems:
             own.problem(each.place, each.message)

@@ -121,6 +121,10 @@ def drops(value: object) -> DropList:
     return made(DropList, entries(value), parsers)
 
 
+def _program(value: object) -> None:
+    raise mistake("a packet program is a Python function: set it once the file is loaded")
+
+
 def _port_or_ports(value: object) -> object:
     return _ports(value) if isinstance(value, list) else value
 
@@ -374,6 +378,7 @@ _CONDITION_FIELDS: Mapping[str, Parser] = {
     "queue_discipline": _discipline,
     "slots": _slots,
     "drops": drops,
+    "program": _program,
 }
 _NAT_FIELDS: Mapping[str, Parser] = {
     **dict.fromkeys(NatConfig.__slots__, as_is),
