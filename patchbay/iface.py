@@ -16,7 +16,8 @@ from patchbay.errors import ConfigError, Problem
 from patchbay.link_recording import LinkRecording
 from patchbay.link_stats import LinkStats
 from patchbay.links.choice import EngineChoice
-from patchbay.topology.plain import from_plain, to_plain
+from patchbay.topology.plain import from_plain
+from patchbay.topology.requests import condition_arguments
 from patchbay.topology.snapshot import InterfaceSnapshot
 from patchbay.values import (
     FlowMatch,
@@ -27,11 +28,7 @@ from patchbay.values import (
     Since,
     TimedCondition,
     Trace,
-    check_since,
     name_of,
-    parse,
-    parse_condition,
-    parse_flows,
 )
 
 if TYPE_CHECKING:
@@ -307,16 +304,8 @@ class Iface:
             ConfigError: there is no such condition, or this host cannot make it, at any time of a
                 schedule or trace.
         """
-        value = None if condition is None else to_plain(parse_condition(condition))
-        asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
-        self._ask(
-            "set_condition",
-            condition=value,
-            direction=direction,
-            engine=asked,
-            flows=to_plain(parse_flows(flows)),
-            since=check_since(since),
-        )
+        asked = condition_arguments(condition, engine, flows, since)
+        self._ask("set_condition", direction=direction, **asked)
 
     def remove(self) -> None:
         """Remove it; a default route that it carried moves to the next interface."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from actors.connection import Connection
 from actors.node import Node
-from actors.protocol import Plain
 from patchbay.errors import ConfigError, Problem, nearest
 from patchbay.iface import Iface
 from patchbay.measuring import Measuring, Target
@@ -19,7 +18,7 @@ from patchbay.stun_server import StunServer, server_address
 from patchbay.topology import model
 from patchbay.topology.graph import plugged_in
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.topology.requests import as_config
+from patchbay.topology.requests import as_config, condition_arguments
 from patchbay.topology.snapshot import InterfaceSnapshot
 from patchbay.values import (
     FlowMatch,
@@ -33,11 +32,8 @@ from patchbay.values import (
     NatV6Mode,
     Since,
     TimedCondition,
-    check_since,
     name_of,
     parse,
-    parse_condition,
-    parse_flows,
     parse_nat,
 )
 
@@ -394,17 +390,9 @@ class Router(RouterFirewall, LabNode):
             ConfigError: there is no such condition, this host cannot make it, or the device is
                 not plugged into the LAN.
         """
-        value = None if condition is None else to_plain(parse_condition(condition))
-        asked = None if engine is None else to_plain(parse(LinkEngine, engine, "engine"))
-        met = to_plain(parse_flows(flows))
-        common: dict[str, Plain] = {
-            "condition": value,
-            "engine": asked,
-            "flows": met,
-            "since": check_since(since),
-        }
+        asked = condition_arguments(condition, engine, flows, since)
         if device is None:
-            self._lab.request("set_downlink", node=self._name, **common)
+            self._lab.request("set_downlink", node=self._name, **asked)
             return
         self._model()
         owner = name_of(device)
@@ -415,7 +403,7 @@ class Router(RouterFirewall, LabNode):
             message = f"{owner!r} is not plugged into its LAN"
             raise ConfigError(Problem(f"router {self._name!r}", message, near))
         for name in names:
-            self._lab.request("set_condition", node=owner, name=name, direction="down", **common)
+            self._lab.request("set_condition", node=owner, name=name, direction="down", **asked)
 
     @property
     def downlink_condition(self) -> LinkCondition | None:

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import TypeVar
 
+from actors.protocol import Plain
 from patchbay.errors import ConfigError, Problems
 from patchbay.links.spec import Flows
 from patchbay.topology.model import IX
+from patchbay.topology.plain import to_plain
 from patchbay.values import (
     Firewall,
     FirewallConfig,
+    FlowMatch,
     IfaceConfig,
     IpSupport,
+    LinkCondition,
     LinkEngine,
     Named,
     Nat,
@@ -22,12 +26,15 @@ from patchbay.values import (
     NatV6Mode,
     RegionLink,
     RouterPreset,
+    Since,
     TimedCondition,
+    check_since,
     is_int,
     name_of,
     parse,
     parse_condition,
     parse_firewall,
+    parse_flows,
     parse_nat,
 )
 
@@ -265,6 +272,25 @@ def check_region_links(problems: Problems, place: str, *links: object) -> None:
     for link in dict.fromkeys(links):
         if not isinstance(link, RegionLink):
             problems.add(place, f"{link!r} is no RegionLink, such as RegionLink.good(80)")
+
+
+def condition_arguments(
+    condition: TimedCondition | str | None,
+    engine: LinkEngine | str | None,
+    flows: Mapping[FlowMatch, LinkCondition | str] | None,
+    since: Since,
+) -> dict[str, Plain]:
+    """Turn what was typed for a condition into what the lab is asked with.
+
+    Raises:
+        ConfigError: values that are none.
+    """
+    return {
+        "condition": None if condition is None else to_plain(parse_condition(condition)),
+        "engine": None if engine is None else to_plain(parse(LinkEngine, engine, "engine")),
+        "flows": to_plain(parse_flows(flows)),
+        "since": check_since(since),
+    }
 
 
 def as_config(value: IfaceConfig | Named | str) -> IfaceConfig:
