@@ -157,6 +157,7 @@ class Attachment:
             Dead: the process is dead.
         """
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.settimeout(None)  # whatever `socket.setdefaulttimeout` says
         try:
             stream.connect(f"{self._path}.door")
         except OSError as error:

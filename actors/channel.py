@@ -31,6 +31,7 @@ class Channel:
     """
 
     def __init__(self, stream: socket.socket) -> None:
+        stream.settimeout(None)  # whatever `socket.setdefaulttimeout` says
         self._stream = stream
         self._decoder = Decoder()
         self._ready: deque[tuple[dict[str, Plain], list[int]]] = deque()

@@ -27,8 +27,9 @@ from actors.refusals import refusal
 MOST_SOCKETS = 16384
 """zmq sockets that one client may have open to one lab."""
 
-LAST_WORDS = 0.05
-"""Seconds to learn how a supervisor ended whose lab is still being killed."""
+LAST_WORDS = 10.0
+"""Seconds to learn how a supervisor ended whose lab is still being killed: it has not ended before
+every process of the lab has, and on a busy machine each has to wait for its turn."""
 
 PATIENCE = 10.0
 """Seconds that a lab has to close before it is killed."""

@@ -30,6 +30,10 @@ INTERRUPT_SIGNAL = signal.SIGRTMAX - 2
 NOTICE = 0.03
 """Seconds that a thread has to notice the signal: one that waits in a system call needs none."""
 
+REMINDERS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
+"""Seconds until a thread that goes on is sent the signal once more, and from then to the next time:
+on a busy machine it may not have been let run while it could have noticed."""
+
 AGAIN = 0.001
 """Seconds until the signal is sent again, and then ever longer: it is lost on a thread that was
 just about to begin a system call."""
@@ -107,10 +111,19 @@ class Run:
             if self._raising.acquire(blocking=False):
                 _raise_in_thread(self._thread, Interrupted)
 
+    def remind(self) -> None:
+        """Send the signal again, if the function goes on although it was interrupted.
+
+        The exception that awaits the thread is raised in there as soon as the handler begins.
+        """
+        with self._lock:
+            if self._wanted and self._thread is not None:
+                self._wake(self._thread)
+
     def _wake(self, thread: int) -> None:
         """Send the thread the signal until its handler has run there, or patience is over."""
         _Handler.interrupting = self
-        self._unnoticed.acquire()
+        self._unnoticed.acquire(blocking=False)
         with _as_main_thread(thread):
             pause = AGAIN
             while pause < NOTICE:

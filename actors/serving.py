@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,7 @@ from actors import execution, linux, logs
 from actors.door import Door
 from actors.exceptions import pack_exception
 from actors.execution import OnLoop, Outcome, flush
-from actors.interruption import Interrupted, Run, allow_interruptions
+from actors.interruption import REMINDERS, Interrupted, Run, allow_interruptions
 from actors.origins import Origin, context_of
 from actors.parts import readable, receive, send
 from actors.pickling import Payload, dumps, loads
@@ -61,6 +62,8 @@ class Server:
             self._poll.register(descriptor, select.POLLIN)
         self._outbox: deque[Message] = deque()
         self._running: dict[Origin, Run | OnLoop] = {}
+        self._reminders: dict[Run, tuple[float, Iterator[float]]] = {}
+        """Calls that were interrupted: when to remind each, and how long to wait after that."""
         self._subscribers: set[bytes] = set()
         self._held: deque[Payload] = deque(maxlen=HELD_RECORDS)
         self._closing = False
@@ -136,7 +139,7 @@ class Server:
                 if call is not None:
                     return call
                 continue
-            ready = [descriptor for descriptor, _ in self._poll.poll()]
+            ready = [descriptor for descriptor, _ in self._poll.poll(self._remind())]
             if self._wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
@@ -155,11 +158,30 @@ class Server:
         elif kind is Kind.CANCEL:
             running = self._running.get(request)
             if running is not None:
-                running.interrupt()
+                self._interrupt(running)
         elif kind is Kind.HELLO:
             self._subscribers.add(request[0])
             self._send_held(request[0])
         return None
+
+    def _interrupt(self, running: Run | OnLoop) -> None:
+        running.interrupt()
+        if isinstance(running, Run) and running not in self._reminders:
+            pauses = iter(REMINDERS)
+            self._reminders[running] = time.monotonic() + next(pauses), pauses
+
+    def _remind(self) -> float | None:
+        """Remind the calls whose time it is; milliseconds until the next one's, if there is one."""
+        now = time.monotonic()
+        for run, (due, pauses) in list(self._reminders.items()):
+            if run.active and due <= now:
+                run.remind()
+                due = now + next(pauses, 0.0)
+                self._reminders[run] = due, pauses
+            if not run.active or due <= now:
+                del self._reminders[run]
+        due = min((due for due, _ in self._reminders.values()), default=None)
+        return None if due is None else max(0.0, due - time.monotonic()) * 1000
 
     def _on_terminate(self, *_: object) -> None:
         """End what runs, with its `finally` blocks, and then the process: the lab closes."""
@@ -173,7 +195,7 @@ class Server:
 
     def _finish(self) -> None:
         for running in list(self._running.values()):
-            running.interrupt()
+            self._interrupt(running)
         if not self._running:
             flush()
             os._exit(0)

@@ -20,13 +20,14 @@ from typing import TypeAlias
 
 import pytest
 
-from actors import interruption
+from actors import attachment, interruption, pump
 from actors.errors import CallTimeout
 from actors.interruption import Interrupted, Run
 from actors.node import Node
 from actors.stacks import of_the_user
 from actors.tasks import Task
 from patchbay import clock
+from tests.actors.clients import PATIENCE, wait_until
 
 a_turn = time.monotonic if clock.kind() == "virtual" else int
 """What code does that only computes; in virtual time nothing but a look at the clock takes any."""
@@ -110,37 +111,60 @@ BLOCKING = [
 ]  # fmt: skip
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is said to ignore an interruption because the machine is busy."""
+    for module in (attachment, pump):
+        monkeypatch.setattr(module, "INTERRUPTION", PATIENCE)
+
+
+def timed_out(node: Node, function: Callable[..., object], *arguments: object) -> CallTimeout:
+    """The error of a call whose time is over when its code was under way."""
+    for timeout in (0.1, 1, 10, PATIENCE):
+        with pytest.raises(CallTimeout) as caught:
+            node.call(function, *arguments, timeout=timeout)
+        if f"in {function.__name__}\n" in caught.value.stack + "\n":
+            return caught.value
+    raise AssertionError(caught.value)
 
 
 Occupy: TypeAlias = Callable[[Node], Task[None]]
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("function", BLOCKING)
 def test_timeout_interrupts_in_the_main_thread(a: Node, function: Callable[[], None]) -> None:
-    with pytest.raises(CallTimeout) as caught:
-        a.call(function, timeout=0.1)
-
-    assert caught.value.interrupted
-    assert f"in {function.__name__}\n" in caught.value.stack
+    assert timed_out(a, function).interrupted
     assert a.call(threading.active_count) >= 1
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("function", BLOCKING)
 def test_timeout_interrupts_beside_the_main_thread(
     a: Node, occupy: Occupy, function: Callable[[], None]
 ) -> None:
     main = occupy(a)
 
-    with pytest.raises(CallTimeout) as caught:
-        a.call(function, timeout=0.1)
+    assert timed_out(a, function).interrupted
+    assert not main.done()
 
-    assert caught.value.interrupted
-    assert f"in {function.__name__}\n" in caught.value.stack
+
+@pytest.mark.usefixtures("patient")
+def test_thread_that_was_not_let_run_to_notice_the_signal_is_reminded(
+    a: Node, occupy: Occupy
+) -> None:
+    def send_none_at_first() -> None:
+        wake = Run._wake
+
+        def restore(*_: object) -> None:
+            Run._wake = wake  # type: ignore[method-assign]
+
+        Run._wake = restore  # type: ignore[method-assign]
+
+    main = occupy(a)
+    for function in (sleep, receive, lock):
+        a.call(send_none_at_first)
+        assert timed_out(a, function).interrupted
     assert not main.done()
 
 
@@ -148,15 +172,16 @@ def test_timeout_interrupts_beside_the_main_thread(
 def test_cancel_interrupts_many_at_once(a: Node, function: Callable[[], None]) -> None:
     tasks = [a.submit(function) for _ in range(5)]
     started = re.compile(rf'test_timeouts\.py", line \d+ in {function.__name__}$', re.MULTILINE)
-    wait_until(lambda: len(started.findall(a.stack())) == 5)
+    assert wait_until(lambda: len(started.findall(a.stack())) == 5)
 
     for task in tasks:
         assert task.cancel()
 
-    assert not concurrent.futures.wait(tasks, timeout=20).not_done
+    assert not concurrent.futures.wait(tasks, timeout=PATIENCE).not_done
     assert all(task.cancelled() for task in tasks)
 
 
+@pytest.mark.usefixtures("patient")
 def test_interrupted_code_runs_its_finally_blocks(a: Node, occupy: Occupy, tmp_path: Path) -> None:
     def block(path: str) -> None:
         try:
@@ -166,12 +191,10 @@ def test_interrupted_code_runs_its_finally_blocks(a: Node, occupy: Occupy, tmp_p
                 file.write(threading.current_thread().name)
 
     names = []
-    with pytest.raises(CallTimeout):
-        a.call(block, f"{tmp_path}/main", timeout=0.05)
+    timed_out(a, block, f"{tmp_path}/main")
     names.append((tmp_path / "main").read_text())
     busy = occupy(a)
-    with pytest.raises(CallTimeout):
-        a.call(block, f"{tmp_path}/beside", timeout=0.05)
+    timed_out(a, block, f"{tmp_path}/beside")
     names.append((tmp_path / "beside").read_text())
 
     assert names == ["MainThread", "call"]
@@ -199,6 +222,7 @@ def test_main_thread_stays_the_main_thread_after_interruptions(a: Node, occupy: 
     a.call(lambda: signal.signal(signal.SIGUSR1, signal.SIG_DFL) and None)
 
 
+@pytest.mark.usefixtures("patient")
 def test_call_that_ends_when_it_is_interrupted_has_one_result(a: Node, occupy: Occupy) -> None:
     """The race of a result with its interruption ends in one of the two."""
     outcomes: set[bool] = set()
@@ -227,11 +251,11 @@ def test_coroutine_is_cancelled(a: Node) -> None:
             print("cleaned up", flush=True)
 
     task = a.spawn(outer, "x")
-    a.spawn(asyncio.sleep, 0).result(10)
+    a.spawn(asyncio.sleep, 0).result(PATIENCE)
     task.cancel()
 
     with pytest.raises(concurrent.futures.CancelledError):
-        task.result(10)
+        task.result(PATIENCE)
     assert task.cancelled()
     assert [line.text for line in a.output()] == ["cleaned up"]
 
@@ -248,18 +272,18 @@ def test_coroutine_is_cancelled_once(a: Node) -> None:
             print("cleaned up", flush=True)
 
     task = a.spawn(clean_up_slowly())
-    a.spawn(asyncio.sleep, 0).result(10)
+    a.spawn(asyncio.sleep, 0).result(PATIENCE)
     task.cancel()
-    wait_until(lambda: len(a.output()) == 1)
+    assert wait_until(lambda: len(a.output()) == 1)
     task.cancel()
-    concurrent.futures.wait([task], 10)
+    concurrent.futures.wait([task], PATIENCE)
 
     assert [line.text for line in a.output()] == ["interrupted", "cleaned up"]
 
 
-def stubborn(seconds: float) -> str:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def stubborn(until: Path | None = None) -> str:
+    """Go on whatever comes, until there is a file: for ever without one."""
+    while until is None or not until.exists():
         try:
             time.sleep(0.01)
         except BaseException:
@@ -267,53 +291,61 @@ def stubborn(seconds: float) -> str:
     return "at last"
 
 
-def test_code_that_ignores_its_timeout_is_shown(a: Node) -> None:
-    with pytest.raises(CallTimeout) as caught:
-        a.call(stubborn, 1.5, timeout=0.05)
+def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [each for each in caplog.records if each.levelno == logging.WARNING]
 
-    assert not caught.value.interrupted
-    assert "stubborn" in caught.value.stack.splitlines()[1]
-    assert "actors/" not in caught.value.stack.replace("tests/actors/", "")
-    assert "ignores" in str(caught.value)
+
+def test_code_that_ignores_its_timeout_is_shown(a: Node) -> None:
+    error = timed_out(a, stubborn)
+
+    assert not error.interrupted
+    assert "stubborn" in error.stack.splitlines()[1]
+    assert "actors/" not in error.stack.replace("tests/actors/", "")
+    assert "ignores" in str(error)
 
 
 def test_code_that_ignores_cancel_is_logged_and_may_end(
-    a: Node, caplog: pytest.LogCaptureFixture
+    a: Node, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    task = a.submit(stubborn, 1.5)
-    wait_until(lambda: "in stubborn" in a.stack())
+    task = a.submit(stubborn, tmp_path / "end")
+    assert wait_until(lambda: "in stubborn" in a.stack())
     task.cancel()
+    assert wait_until(lambda: warnings(caplog))
+    (tmp_path / "end").touch()
 
-    assert task.result(10) == "at last"
-    (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert task.result(PATIENCE) == "at last"
+    (record,) = warnings(caplog)
     assert "'a'" in record.getMessage()
     assert "in stubborn" in record.getMessage()
 
 
-def test_coroutine_that_ignores_cancel_is_logged(a: Node, caplog: pytest.LogCaptureFixture) -> None:
-    async def stubborn_coroutine() -> str:
-        deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:
+def test_coroutine_that_ignores_cancel_is_logged(
+    a: Node, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def stubborn_coroutine(end: Path) -> str:
+        while not end.exists():  # noqa: ASYNC240
             try:
                 await asyncio.sleep(0.05)
             except asyncio.CancelledError:
                 continue
         return "at last"
 
-    task = a.spawn(stubborn_coroutine())
-    a.spawn(asyncio.sleep, 0).result(10)
+    task = a.spawn(stubborn_coroutine(tmp_path / "end"))
+    a.spawn(asyncio.sleep, 0).result(PATIENCE)
     task.cancel()
+    assert wait_until(lambda: warnings(caplog))
+    (tmp_path / "end").touch()
 
-    assert task.result(10) == "at last"
-    (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert task.result(PATIENCE) == "at last"
+    (record,) = warnings(caplog)
     assert "in stubborn_coroutine" in record.getMessage()
 
 
 def test_code_that_ignores_everything_dies_with_its_node(a: Node) -> None:
     pid = a.pid
-    task = a.submit(stubborn, LONG)
+    task = a.submit(stubborn)
     with pytest.raises(CallTimeout):
-        a.call(stubborn, LONG, timeout=0.01)
+        a.call(stubborn, timeout=0.01)
     a._connection.close()
 
     assert not os.path.exists(f"/proc/{pid}")
@@ -323,8 +355,7 @@ def test_code_that_ignores_everything_dies_with_its_node(a: Node) -> None:
 def test_stack_shows_where_user_code_is(a: Node) -> None:
     task = a.submit(receive)
 
-    wait_until(lambda: "in receive" in a.stack())
-    assert "in receive" in a.stack().splitlines()[1]
+    assert wait_until(lambda: "in receive" in "".join(a.stack().splitlines()[1:2]))
     assert not task.done()
 
 
@@ -332,6 +363,7 @@ def test_timeout_of_a_call_with_time_left_changes_nothing(a: Node) -> None:
     assert a.call(lambda: 5, timeout=60) == 5
 
 
+@pytest.mark.usefixtures("patient")
 def test_timeout_tells_the_function_when_there_is_no_stack(a: Node) -> None:
     with pytest.raises(CallTimeout, match="built-in function sleep"):
         a.call(time.sleep, LONG, timeout=0.01)
@@ -346,7 +378,7 @@ def test_timeout_is_also_a_builtin_timeout(a: Node) -> None:
 
 
 def test_without_the_word_of_the_interpreter_python_code_is_interrupted_still(
-    a: Node, occupy: Occupy
+    a: Node, occupy: Occupy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where CPython's state is not as expected, only a system call beside the main thread goes on."""
 
@@ -354,18 +386,13 @@ def test_without_the_word_of_the_interpreter_python_code_is_interrupted_still(
         interruption._main_thread_word = lambda: None  # type: ignore[assignment]
 
     a.call(break_it)
-    for function in (sleep, compute):
-        with pytest.raises(CallTimeout) as caught:
-            a.call(function, timeout=0.05)
-        assert caught.value.interrupted
-    occupy(a)
-    with pytest.raises(CallTimeout) as caught:
-        a.call(compute, timeout=0.05)
-    assert caught.value.interrupted
-    with pytest.raises(CallTimeout) as caught:
-        a.call(sleep, timeout=0.05)
-    assert not caught.value.interrupted
-    assert "in sleep\n" in caught.value.stack + "\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(attachment, "INTERRUPTION", PATIENCE)
+        for function in (sleep, compute):
+            assert timed_out(a, function).interrupted
+        occupy(a)
+        assert timed_out(a, compute).interrupted
+    assert not timed_out(a, sleep).interrupted
 
 
 def test_the_word_of_this_interpreter_is_found(a: Node) -> None:
