@@ -180,8 +180,8 @@ class Server:
                 self._reminders[run] = due, pauses
             if not run.active or due <= now:
                 del self._reminders[run]
-        due = min((due for due, _ in self._reminders.values()), default=None)
-        return None if due is None else max(0.0, due - time.monotonic()) * 1000
+        soonest = min((due for due, _ in self._reminders.values()), default=None)
+        return None if soonest is None else max(0.0, soonest - time.monotonic()) * 1000
 
     def _on_terminate(self, *_: object) -> None:
         """End what runs, with its `finally` blocks, and then the process: the lab closes."""
