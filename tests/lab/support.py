@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,15 +21,50 @@ def home_and_server(lab, **options):
     return dc, home, lab.add_device("server", dc), lab.add_device("laptop", home)
 
 
-def reaches(source, target, version=4, **options):
+def reaches(source, target, version=4, *, timeout=30.0):
     """Whether echo requests of a version of IP are answered."""
     address = target.ip if version == 4 else target.ip6
-    return bool(source.ping(address, **options))
+    return bool(source.ping(address, timeout=timeout))
 
 
 def refused(source, target, version=4):
     """Whether echo requests get lost; short, since waiting is all it does."""
     return not reaches(source, target, version, timeout=0.15)
+
+
+TURNS = 30
+"""How often a process looks for what may never come, each time for 10 ms.
+
+Turns are counted and not seconds: a machine that is too busy to let others run lets this one wait
+longer as well.
+"""
+
+
+def ask_briefly(sock, target, question=b"?\n"):
+    """Connect a socket, send something, and return the first answer; runs on a node.
+
+    Raises:
+        TimeoutError: nothing came.
+        OSError: it was refused.
+    """
+    sock.setblocking(False)
+    error = sock.connect_ex(target)
+    if error == errno.EINPROGRESS:
+        wait_turns(sock, select.POLLOUT)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+    sock.send(question)
+    wait_turns(sock, select.POLLIN)
+    return sock.recv(2000)
+
+
+def wait_turns(sock, event):
+    """Wait until a socket is ready, or raise TimeoutError."""
+    poll = select.poll()
+    poll.register(sock, event)
+    if not any(poll.poll(10) for _ in range(TURNS)):
+        raise TimeoutError
 
 
 def exchange(client, server, version=4, *, port=9000):
@@ -36,7 +75,7 @@ def exchange(client, server, version=4, *, port=9000):
 
 
 def _seen_by(host, port):
-    with socket.create_connection((host, port), timeout=5) as connection:
+    with socket.create_connection((host, port), timeout=60) as connection:
         file = connection.makefile("rw", newline="\n")
         seen = file.readline().split()[1]
         file.write("hello\n")
@@ -52,7 +91,7 @@ def held_open(client, server, version=4) -> Iterator[Conversation]:
     with server.reflector("tcp") as reflector:
         sock = client.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
         with sock:
-            sock.settimeout(10)
+            sock.settimeout(60)
             sock.connect((host, reflector.port))
             yield Conversation(sock)
 
@@ -81,13 +120,14 @@ class Traffic:
         self._task = client.submit(_traffic, host, port)
         self._client = client
 
-    def stop(self) -> tuple[int, int]:
-        """How many were sent, and how many answered."""
-        self._client.call(_stop_traffic)
-        return self._task.result(timeout=10)
+    def stop(self, most_lost: float = 0) -> tuple[int, int]:
+        """How many were sent, and how many answered: waits for the last if more are missing."""
+        self._client.call(_stop_traffic, most_lost)
+        return self._task.result(timeout=60)
 
 
 _stopped = threading.Event()
+_may_be_lost = [0.0]
 
 
 def _traffic(host, port):
@@ -103,10 +143,18 @@ def _traffic(host, port):
                 answered += 1
             except TimeoutError:
                 pass
+        deadline = time.monotonic() + 30
+        while answered < sent - _may_be_lost[0] and time.monotonic() < deadline:
+            try:
+                sock.recv(100)
+                answered += 1
+            except TimeoutError:
+                pass
     return sent, answered
 
 
-def _stop_traffic():
+def _stop_traffic(most_lost):
+    _may_be_lost[0] = most_lost
     _stopped.set()
 
 

@@ -331,7 +331,7 @@ def test_a_connection_over_an_added_address_lives_through_renew_ip(net):
     server.iface("eth0").add_ip("198.18.1.200/24")
     with held_open(laptop, server) as of_the_old, server.reflector("tcp", 7100):
         with laptop.socket() as sock:
-            sock.settimeout(5)
+            sock.settimeout(60)
             sock.connect(("198.18.1.200", 7100))
             assert sock.recv(100)
             server.iface("eth0").renew_ip()
@@ -523,8 +523,8 @@ def test_nat_is_switched_on_and_off_while_traffic_flows(net):
             flat.set_nat(nat)
             assert reflector.observe(host).ip == expected
             assert differences(net) == []
-        sent, answered = traffic.stop()
-    assert sent > 10
+        sent, answered = traffic.stop(most_lost=6)
+    assert sent > 6
     assert answered >= sent - 6
     right(net, ("host", "server"), ("server", "host"))
 

@@ -244,7 +244,7 @@ def _wait_gone(pid):
     import os
     import time
 
-    for _ in range(400):
+    for _ in range(6000):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

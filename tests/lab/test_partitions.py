@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 import pytest
-from support import differences, held_open, reaches, refused
+from support import differences, held_open, reaches, refused, wait_turns
 
 from patchbay import ConfigError, Lab
 
@@ -34,10 +35,10 @@ def hears(target, source, version=4):
         source.socket(family, socket.SOCK_DGRAM) as mouth,
     ):
         ear.bind(("", 0))
-        ear.settimeout(0.5)
         address = str(target.ip if version == 4 else target.ip6)
         mouth.sendto(b"hello", (address, ear.getsockname()[1]))
         try:
+            wait_turns(ear, select.POLLIN)
             return ear.recv(100) == b"hello"
         except TimeoutError:
             return False

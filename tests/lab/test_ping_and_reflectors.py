@@ -22,7 +22,7 @@ def test_ping_takes_addresses_names_and_nodes(net):
         assert result
         assert result.sent == result.received == 1
         assert result.loss_pct == 0
-        assert 0 < result.rtt_ms == result.rtts_ms[0] < 1000
+        assert 0 < result.rtt_ms == result.rtts_ms[0]
         assert result.error is None
 
 
@@ -59,7 +59,7 @@ def test_pings_of_two_threads_do_not_mix(net):
     laptop = net.device("laptop")
     tasks = [laptop.submit(_ping_often, str(net.device("server").ip)) for _ in range(4)]
 
-    assert [task.result(timeout=20) for task in tasks] == [50] * 4
+    assert [task.result(timeout=60) for task in tasks] == [50] * 4
 
 
 def _ping_often(host):

@@ -132,7 +132,7 @@ def test_the_run_directory_has_events_state_and_output(tmp_path):
 
 
 def _state_with(outdir, wanted):
-    for _ in range(500):
+    for _ in range(6000):
         state = json.loads((outdir / "state.json").read_text())
         if wanted(state):
             return state

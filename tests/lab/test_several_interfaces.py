@@ -51,7 +51,7 @@ def _ask(host, port):
     with socket.create_connection((host, port), timeout=3) as connection:
         assert connection.recv(10) == b"hello"
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(3)
+        sock.settimeout(30)
         sock.sendto(b"hello", (host, port))
         data, (sender, *_) = sock.recvfrom(100)
         assert data == b"hello"
@@ -62,7 +62,7 @@ def _ask_from(source, host, port):
     """The address that a reflector sees of a socket bound to `source`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(3)
+        sock.settimeout(30)
         sock.bind((source, 0))
         sock.sendto(b"?", (host, port))
         return sock.recv(100).split()[1].decode()
