@@ -15,6 +15,7 @@ from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.playing import Begun, all_playing, played, playing_at, stopped
 from patchbay.topology.requests import device_request, router_request
 from patchbay.values import (
+    FlowMatch,
     GilbertElliott,
     Hold,
     IfaceConfig,
@@ -259,6 +260,10 @@ def test_what_is_played_changes_conditions_and_nothing_else():
     assert (home.downlink, home.uplink.condition_down) == (CUT, CUT)
     assert (lan.condition_up, lan.condition_down) == (CUT, CUT)
     assert home.uplink.condition_up is None
+    flows = ((FlowMatch(port=443), WIFI),)
+    with_flows = edit.set_condition(after, "a", "eth0", TIMED[0], "up", flows=flows)
+    (eth0,) = played(with_flows, {("a", "eth0", "up"): CUT}).devices["a"].interfaces
+    assert (eth0.condition_up, eth0.flows_up) == (CUT, flows)
     back = played(after, {place: playing.timeline.at(0) for place, playing in all_playing(after)})
     assert back == topology
     gone = topology
