@@ -53,7 +53,7 @@ def test_a_flow_is_told_by_the_port_of_either_end(net):
     laptop, server = net.device("laptop"), net.device("server")
     with server.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
         there.bind((str(server.ip), 7000))
-        there.settimeout(10)
+        there.settimeout(60)
         laptop.iface("eth0").set_condition(
             None, flows={FlowMatch(protocol="udp", port=(7000, 7009)): LinkCondition(loss_pct=100)}
         )

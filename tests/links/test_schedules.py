@@ -44,6 +44,11 @@ def lost(net):
     return net.device("laptop").ping(net.device("server"), timeout=0.3).received == 0
 
 
+def passes(net):
+    """Whether packets of the laptop pass, which may take a while on a busy machine."""
+    return net.device("laptop").ping(net.device("server"), timeout=PATIENCE).received == 1
+
+
 def test_a_link_is_cut_and_mended_by_itself(net):
     eth0 = net.device("laptop").iface("eth0")
     schedule = Schedule(Hold(None, SOON), Hold(CUT))
@@ -58,7 +63,7 @@ def test_a_link_is_cut_and_mended_by_itself(net):
     eth0.set_condition(Trace([(0, CUT), (SOON, None)]))
     wait_for(net, "link_schedule_ended", 3)
     assert eth0.condition("up") is None
-    assert not lost(net)
+    assert passes(net)
     (_, changed) = [each for each in net.events() if each.kind == "link_condition_changed"]
     assert changed.fields["condition"]["loss_pct"] == 100
     assert changed.fields["schedule"] == {
@@ -82,7 +87,7 @@ def test_what_is_set_is_played_no_longer_than_until_something_else_is(net):
     net.device("server").iface("eth0").set_condition(Schedule(Hold(None, 5 * SOON), Hold("lan")))
     wait_for(net, "link_schedule_ended", 2)
     assert (eth0.condition("up"), eth0.condition("down")) == (None, LinkCondition.LAN)
-    assert not lost(net)
+    assert passes(net)
 
 
 def test_a_link_follows_what_it_was_made_with_and_keeps_it_when_replugged(net):
@@ -98,7 +103,7 @@ def test_a_link_follows_what_it_was_made_with_and_keeps_it_when_replugged(net):
     assert wlan0.schedule("up") == schedule.repeated()
     wlan0.remove()
     net.remove(phone)
-    assert not lost(net)
+    assert passes(net)
     assert not [each for each in net.events() if each.kind == "link_schedule_failed"]
 
 
@@ -111,7 +116,7 @@ def test_a_downlink_follows_schedules_too(net):
     assert home.downlink_condition == CUT
     assert lost(net)
     home.set_downlink_condition(None)
-    assert not lost(net)
+    assert passes(net)
     home.set_downlink_condition(Schedule(Hold(None, SOON), Hold(CUT)), net.device("laptop"))
     wait_for(net, "link_schedule_ended", 2)
     assert net.device("laptop").iface("eth0").condition("down") == CUT

@@ -82,6 +82,13 @@ class Engine:
 
         self._watch(descriptor, on_packets)
 
+    def _catch_up(self, direction: Direction) -> None:
+        """Take what came before a request, to meet what was before."""
+        descriptor = direction.source.fileno()
+        on_packets = self._handlers.get(descriptor)
+        if on_packets is not None:
+            on_packets(descriptor)
+
     def _look_after(self, direction: Direction | Shared) -> None:
         """Send what is due of a direction, and come back when there is more."""
         before = direction.deadline
@@ -236,6 +243,7 @@ class Engine:
         """Have what comes from now on meet something else."""
         wire = self._wires[link]
         for direction, spec in zip(wire.directions, (up, down), strict=True):
+            self._catch_up(direction)
             self._look_after(direction)
             direction.pipeline.change(from_plain(LinkSpec, spec))
             direction.pipeline.begin(time.monotonic_ns())
@@ -256,6 +264,8 @@ class Engine:
         if shared is None:
             shared = self._shared[lan] = Shared(value, self._slab, self._start_program)
         shared.router = bytes.fromhex(router)
+        for link in links:
+            self._catch_up(self._wires[link].down)
         self._look_after(shared)
         shared.pipeline.change(value)
         shared.pipeline.begin(time.monotonic_ns())
