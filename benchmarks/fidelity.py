@@ -1,0 +1,185 @@
+"""How true links are: delays, losses and rates of both engines, and of others beside them.
+
+Writes the tables of docs/fidelity.md. Needs the guest kernel (`make kernel`), and a machine that
+does nothing else meanwhile.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from benchmarks.report import Row
+
+PAGE = Path(__file__).parents[1] / "docs" / "fidelity.md"
+ENGINES = {"user": "user space", "kernel": "kernel"}
+
+Measured = dict[str, Any]
+
+
+def run() -> list[Row]:
+    told = {**on_host(), **in_guests()}
+    write(told)
+    return list(rows(told))
+
+
+# -- measuring
+
+
+def on_host() -> Measured:
+    """What the host's kernel can do: it may have no netem."""
+    found: Measured = {"accuracy host user": work("accuracy", "user")}
+    for engine in ENGINES:
+        found[f"rates host {engine}"] = work("rates", engine)
+    return {**found, "carried": work("carried"), "idle": work("idle")}
+
+
+def in_guests() -> Measured:
+    found: Measured = {}
+    for engine in ENGINES:
+        found[f"accuracy virtual {engine}"] = in_guest("virtual", "accuracy", engine)
+        found[f"rates virtual {engine}"] = in_guest("virtual", "rates", engine)
+    found["accuracy real kernel"] = in_guest("real", "accuracy", "kernel")
+    found["beside virtual"] = in_guest("virtual", "beside")
+    return found
+
+
+def work(*words: str, before: Sequence[str] = ()) -> Any:
+    command = [*before, sys.executable, "-m", "benchmarks.fidelity_work", *words]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def in_guest(kind: str, *words: str) -> Any:
+    guest = [sys.executable, "-m", "patchbay", "guest", "--time", kind, "--quiet", "--"]
+    return work(*words, before=guest)
+
+
+# -- telling
+
+
+PLACES = {
+    "accuracy host user": ("user space", "host"),
+    "accuracy virtual user": ("user space", "guest, virtual time"),
+    "accuracy virtual kernel": ("kernel", "guest, virtual time"),
+    "accuracy real kernel": ("kernel", "guest, real time"),
+}
+
+
+def write(told: Measured) -> None:
+    """Put the tables into the page, between the comments that name them."""
+    text = PAGE.read_text()
+    for name, lines in tables(told).items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        body = "\n".join([begin, *lines, end])
+        text, count = re.subn(f"{begin}.*?{end}", lambda _, body=body: body, text, flags=re.DOTALL)
+        assert count == 1, f"{PAGE} has no place for {name!r}"
+    PAGE.write_text(text)
+
+
+def tables(told: Measured) -> dict[str, list[str]]:
+    return {
+        "delays": table(
+            ("engine", "where", "asked", "error, p50", "error, p99"),
+            (
+                (*place, f"{asked} ms", milliseconds(p50), milliseconds(p99))
+                for name, place in PLACES.items()
+                for asked, p50, p99 in told[name]["delays"]
+            ),
+        ),
+        "losses": table(
+            ("engine", "where", "asked", "packets", "lost", "99.9 % of all runs lose"),
+            (
+                (*place, f"{asked} %", str(sent), str(lost), usual(sent, asked))
+                for name, place in PLACES.items()
+                for asked, sent, lost in told[name]["losses"]
+            ),
+        ),
+        "rates": table(
+            ("rate", *(f"{ENGINES[e]}, {w}, {p}" for e, w in COLUMNS for p in ("UDP", "TCP"))),
+            rates(told),
+        ),
+        "carried": table(
+            ("frame", "packets in a second", "rate", "CPU of a packet"),
+            (
+                (
+                    f"{frame} bytes",
+                    f"{round(packets, -3):,.0f}",
+                    f"{gbit:.2f} Gbit/s",
+                    f"{cpu:.1f} µs",
+                )
+                for frame, packets, gbit, cpu in told["carried"]
+            ),
+        ),
+        "idle": [f"200 idle links take {100 * told['idle']:.2f} % of a processor."],
+        "beside": table(
+            ("made by", "20 ms: p50, p99", "1 % of 10,000: lost", "10 Mbit/s: goodput"),
+            (
+                (
+                    who,
+                    f"{each['delay']['p50']:.3f}, {each['delay']['p99']:.3f} ms",
+                    str(10_000 - each["loss"]["received"]),
+                    f"{each['rate']['kbit'] / 10_000 / (1458 / 1500):.2%}",
+                )
+                for who, each in told["beside virtual"].items()
+            ),
+        ),
+    }
+
+
+COLUMNS = (("kernel", "host"), ("user", "host"), ("kernel", "virtual"), ("user", "virtual"))
+
+
+def rates(told: Measured) -> Iterator[tuple[str, ...]]:
+    by_column = [
+        {kbit: (udp, tcp) for kbit, udp, tcp in told[f"rates {where} {engine}"]}
+        for engine, where in COLUMNS
+    ]
+    for kbit in sorted({kbit for column in by_column for kbit in column}):
+        shares = [share for column in by_column for share in column.get(kbit, (None, None))]
+        name = f"{kbit} kbit/s" if kbit < 1_000 else f"{kbit // 1_000} Mbit/s"
+        yield (name, *("" if share is None else f"{share:.1%}" for share in shares))
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    every = [head, ["---"] * len(head), *lines]
+    return ["| " + " | ".join(line) + " |" for line in every]
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.4f} ms"
+
+
+def usual(count: int, per_cent: float) -> str:
+    """Between which numbers of lost packets 99.9 % of all runs are (normal approximation)."""
+    share = per_cent / 100
+    reach = NormalDist().inv_cdf(0.9995) * (count * share * (1 - share)) ** 0.5
+    return f"{max(0, count * share - reach):.0f} to {count * share + reach:.0f}"
+
+
+def rows(told: Measured) -> Iterator[Row]:
+    for name, (engine, where) in PLACES.items():
+        errors = told[name]["delays"]
+        limits = (
+            (0.01, 0.01) if "virtual" in name else (0.2, 1.0) if "host" in name else (None,) * 2
+        )
+        for quantile, column, limit in zip(("p50", "p99"), (1, 2), limits, strict=True):
+            worst = max(error[column] for error in errors)
+            yield Row(f"delay error {quantile}, {engine}, {where}", worst, "ms", limit=limit)
+    for engine, where in COLUMNS:
+        for column, protocol in ((1, "UDP"), (2, "TCP")):
+            wrong = [
+                abs(each[column] - 1) for each in told[f"rates {where} {engine}"] if each[column]
+            ]
+            what = f"rate error, {ENGINES[engine]}, {where}, {protocol}"
+            yield Row(what, 100 * max(wrong), "%", limit=2)
+    for frame, packets, gbit, cpu in told["carried"]:
+        note = f"  {packets:.0f} packets/s, {gbit:.2f} Gbit/s"
+        yield Row(f"user-space link, frames of {frame}", cpu, "us", note=note)
+    yield Row("200 idle links", 100 * told["idle"], "% CPU", limit=1)

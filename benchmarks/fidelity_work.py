@@ -1,0 +1,214 @@
+"""What links do against what was asked for; each part prints one JSON object.
+
+python -m benchmarks.fidelity_work accuracy ENGINE | rates ENGINE | beside | carried | idle
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.rivals import DELAY, LOSS, RATE, measure
+from patchbay import Device, Lab, LinkCondition, clock
+
+MILLISECONDS = (1, 20, 100)
+PER_CENT = (0.1, 1, 10, 50)
+RATES = (100, 1_000, 10_000, 100_000, 500_000, 1_000_000)
+"""kbit/s."""
+MOST = {"kernel": 1_000_000, "user": 500_000}
+MOST_VIRTUAL = 100_000
+"""What is measured at most; in virtual time it only takes longer."""
+
+UDP_SIZE = 1458
+"""Payload of a full frame of 1,500 bytes of IP; 14 are Ethernet's."""
+UDP_SHARE, TCP_SHARE = UDP_SIZE / 1500, 1448 / 1514
+
+OFFERED = (100_000, 150_000, 200_000, 250_000)
+"""Packets per second."""
+
+IDLE = 200
+"""Links."""
+
+
+@contextmanager
+def pair(engine: str = "auto") -> Iterator[tuple[Device, Device]]:
+    """A laptop and a server, each at a router of its own."""
+    with Lab("fidelity", seed=7, link_engine=engine) as lab:
+        with lab.batch():
+            lab.add_device("server", lab.add_router("dc"))
+            lab.add_device("laptop", lab.add_router("home"))
+        yield lab.device("laptop"), lab.device("server")
+
+
+def accuracy(engine: str) -> dict:
+    """Errors of delays in milliseconds, and losses."""
+    found: dict = {"delays": [], "losses": []}
+    with pair(engine) as (laptop, server):
+        eth0 = laptop.iface("eth0")
+        for latency in MILLISECONDS:
+            eth0.set_condition(LinkCondition(latency_ms=latency), "up")
+            told = laptop.iperf(server, protocol="udp", seconds=2, rate_kbit=800, size=200)
+            delays = told.delay_ms
+            found["delays"].append((latency, delays.p50 - latency, delays.p99 - latency))
+        for share in PER_CENT:
+            eth0.set_condition(LinkCondition(loss_pct=share), "up")
+            told = laptop.iperf(server, protocol="udp", seconds=2, rate_kbit=4_000, size=100)
+            found["losses"].append((share, told.sent, told.lost))
+    return found
+
+
+def rates(engine: str) -> list:
+    """For each rate the shares of the goodput that it lets expect: UDP, and TCP."""
+    found = []
+    with pair(engine) as (laptop, server):
+        eth0 = laptop.iface("eth0")
+        for kbit in RATES:
+            if kbit > (MOST_VIRTUAL if clock.is_virtual() else MOST[engine]):
+                continue
+            eth0.set_condition(LinkCondition(rate_kbit=kbit, queue_ms=100), "up")
+            seconds = 5.0 if kbit < 1_000 else 1.5
+            asked = {"rate_kbit": 1.15 * kbit * UDP_SHARE, "size": UDP_SIZE, "seconds": seconds}
+            udp = laptop.iperf(server, protocol="udp", timeout=30, **asked).rate_kbit
+            tcp = None
+            if kbit >= 1_000 or clock.is_virtual():  # the last 256 kB take 20 s
+                tcp = laptop.iperf(server, seconds=seconds, timeout=60).rate_kbit
+            shares = udp / kbit / UDP_SHARE, None if tcp is None else tcp / kbit / TCP_SHARE
+            found.append((kbit, *shares))
+    return found
+
+
+def beside() -> dict:
+    """The same three conditions by our engines, by tc, and by Mininet."""
+    found = {}
+    for name, engine in (("patchbay, kernel", "kernel"), ("patchbay, user space", "user")):
+        with pair(engine) as ends:
+            eth0 = ends[0].iface("eth0")
+            found[name] = _three(
+                *ends,
+                lambda condition, eth0=eth0: eth0.set_condition(condition, "up"),
+                (
+                    LinkCondition(latency_ms=20),
+                    LinkCondition(loss_pct=1),
+                    LinkCondition(rate_kbit=10_000),
+                ),
+            )
+    with pair() as ends:
+        words = ["tc", "qdisc", "replace", "dev", "eth0", "root", "netem"]
+
+        def ask(more: list[str]) -> None:
+            ends[0].run([*words, *more], check=True)
+
+        limits = ["limit", "100000"]
+        options = (["delay", "20ms"], ["delay", "0ms", "loss", "1%"], ["rate", "10mbit"])
+        found["netem by tc"] = _three(*ends, ask, [[*limits, *each] for each in options])
+    done = subprocess.run(
+        ["/usr/bin/python3", "benchmarks/rivals.py", "mininet"], capture_output=True, text=True
+    )
+    if done.returncode == 0:
+        found["Mininet, TCLink"] = json.loads(done.stdout.splitlines()[-1])
+    else:
+        print(done.stderr, file=sys.stderr)
+    return found
+
+
+def _three(laptop: Device, server: Device, ask, conditions) -> dict:
+    found = {}
+    ends = [
+        lambda words, node=node: node.popen(words, stdout=subprocess.PIPE, text=True)
+        for node in (server, laptop)
+    ]
+    for name, condition, traffic in zip(
+        ("delay", "loss", "rate"), conditions, (DELAY, LOSS, RATE), strict=True
+    ):
+        ask(condition)
+        found[name] = measure(*ends, sys.executable, str(server.ip), **traffic)
+    return found
+
+
+def carried() -> list:
+    """The most that one user-space link carries: frame, packets/s, Gbit/s, us of CPU a packet."""
+    found = []
+    with Lab("carried", link_engine="user") as lab:
+        lan = lab.add_router("lan")
+        laptop, server = (lab.add_device(name, lan) for name in ("laptop", "server"))
+        eth0 = laptop.iface("eth0")
+        eth0.set_condition(LinkCondition(latency_ms=1), "up")
+        engine = _engine()
+        with server.socket(socket.AF_INET, socket.SOCK_DGRAM) as unread:
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+            unread.bind((str(server.ip), 7000))
+            for size in (18, UDP_SIZE):
+                best = (0.0, 0.0)
+                for rate in OFFERED:
+                    before, cpu, begin = eth0.stats().up, _cpu(engine), time.monotonic()
+                    laptop.call(pour, (str(server.ip), 7000), size, rate)
+                    took, cpu = time.monotonic() - begin, _cpu(engine) - cpu
+                    packets = eth0.stats().up.sent_packets - before.sent_packets
+                    best = max(best, (packets / took, cpu / packets * 1e6))
+                frame = size + 42
+                found.append((frame, best[0], best[0] * frame * 8 / 1e9, best[1]))
+    return found
+
+
+def pour(address: tuple[str, int], size: int, rate: float) -> None:
+    """Send so many datagrams in a second for a second, 32 in one system call."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_UDP, 103, size)  # UDP_SEGMENT
+        sock.connect(address)
+        data = bytes(size * 32)
+        begin = time.monotonic()
+        for number in range(round(rate / 32)):
+            early = begin + number * 32 / rate - time.monotonic()
+            if early > 0:
+                time.sleep(early)
+            sock.send(data)
+
+
+def idle() -> float:
+    """The share of a processor that so many idle links take."""
+    with Lab("idle", link_engine="user") as lab:
+        router = lab.add_router("router")
+        slow = LinkCondition(latency_ms=10)
+        with lab.batch():
+            for number in range(IDLE):
+                lab.add_device(f"d{number}", router, condition=slow)
+        engine = _engine()
+        time.sleep(2)
+        cpu, begin = _cpu(engine), time.monotonic()
+        time.sleep(5)
+        return (_cpu(engine) - cpu) / (time.monotonic() - begin)
+
+
+def _engine() -> int:
+    """The process of our lab that passes packets on."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/comm") as file:
+                found = file.read() == "pb-links\n"
+            if found and _is_ours(int(name)):
+                return int(name)
+        except OSError:
+            continue  # it has ended
+    raise LookupError("there is no such process")
+
+
+def _is_ours(pid: int) -> bool:
+    while pid > 1 and pid != os.getpid():
+        with open(f"/proc/{pid}/stat") as file:
+            pid = int(file.read().rpartition(")")[2].split()[1])
+    return pid == os.getpid()
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor time."""
+    with open(f"/proc/{pid}/schedstat") as file:
+        return int(file.read().split()[0]) / 1e9
+
+
+if __name__ == "__main__":
+    parts = {"accuracy": accuracy, "rates": rates, "beside": beside, "carried": carried}
+    print(json.dumps({**parts, "idle": idle}[sys.argv[1]](*sys.argv[2:])))
