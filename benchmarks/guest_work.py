@@ -64,6 +64,7 @@ async def live(host: str, port: int) -> tuple[int, int]:
 
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(Listener, local_addr=("0.0.0.0", PORT))
+    await asyncio.sleep(1)  # so that the other peer listens from the first packet on
     for number in range(DAY // EVERY):
         transport.sendto(str(number).encode(), (host, port))
         await asyncio.sleep(EVERY)

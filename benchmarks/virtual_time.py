@@ -4,14 +4,18 @@ Needs the guest kernel: `make kernel`.
 """
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.guest_work import costs
 from benchmarks.report import Row
@@ -76,15 +80,29 @@ def timing_tests() -> Iterator[Row]:
 
 
 def suite(kind: str) -> str:
-    """What the suite prints; with a seed, so that virtual time repeats it."""
+    """What the suite prints; with a seed, so that virtual time repeats it.
+
+    Its temporary directory is its own, for a number that another session of pytest takes first
+    would be a difference between two runs.
+    """
     options = f"--patchbay-guest-options=--quiet --memory 1G{' --seed 7' * (kind == 'virtual')}"
-    command = ["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "benchmarks/timing_suite.py"]
+    base = Path(tempfile.gettempdir(), f"patchbay-timing-suite-{os.getpid()}")
+    command = ["-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={base}"]
     done = subprocess.run(
-        [sys.executable, *command, f"--patchbay-guest={kind}", options],
+        [
+            sys.executable,
+            *command,
+            "benchmarks/timing_suite.py",
+            f"--patchbay-guest={kind}",
+            options,
+        ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
+    shutil.rmtree(base, ignore_errors=True)
+    if done.returncode:
+        raise RuntimeError(f"the timing tests failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
