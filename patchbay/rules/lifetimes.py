@@ -106,7 +106,7 @@ def chains(
             priority=Priority.RAW,
             rules=(Rule(to_mapping, (Goto("stale"),)),),
         )
-        yield Branch("stale", tuple(_stale(config)))
+        yield Branch("stale", tuple(_stale(config, addresses[0])))
         yield Branch("refresh", tuple(_refresh(config)))
         translated.append(Rule((to_wan, _UDP), (Jump("refresh"),)))
     if config.hold_down:
@@ -123,10 +123,12 @@ def chains(
         )
 
 
-def _stale(config: NatConfig) -> Iterator[Rule]:
+def _stale(config: NatConfig, own: IPv4Address) -> Iterator[Rule]:
+    """What is for a mapping that nothing was sent from lately; `own` is the uplink's address."""
     forwarded = [each.port for each in config.forwards if each.protocol == "udp"]
     if forwarded:
-        yield Rule((match(Field.TH_DPORT, *forwarded),), (Verdict.ACCEPT,))
+        to_host = match(Field.IP_DADDR, own), match(Field.TH_DPORT, *forwarded)
+        yield Rule(to_host, (Verdict.ACCEPT,))
     for name in (_REFRESHED, _STREAMS):
         yield Rule((Member(_TO, name),), (Verdict.ACCEPT,))
     yield Rule((), (Verdict.DROP,), "nothing was sent from there lately")

@@ -15,6 +15,7 @@ is in sets that rules fill:
   one place where it is decided, in one step, so that no two packets on two processors both win.
 - `udp_mappings` and `tcp_mappings` have the port of a key, and count the connections that use it;
   looking a dead one up finds nothing.
+- `udp_last` and `tcp_last` have the port that a key was given last, and count nothing.
 - `owners` has whom a port was given to last, for what comes from outside.
 - `held` has ports of connections that were closed of late. The kernel remembers them for a while,
   and would take a new connection of another host for the old one. `closed` has whose they were.
@@ -68,8 +69,9 @@ def sets(config: NatConfig) -> tuple[Set, ...]:
         Set(name="owners", key=marks.MARK, data=marks.INSIDE),
         *([Set(name="permitted", key=marks.SENDER)] if by_address else []),
         *(
-            Set(name=f"{name}_mappings", key=marks.KEYS[config.mapping_of(name)], data=marks.MARK)
+            Set(name=f"{name}_{kind}", key=marks.KEYS[config.mapping_of(name)], data=marks.MARK)
             for name in marks.PROTOCOLS
+            for kind in ("mappings", "last")
         ),
         *ports.sets(config),
     )
@@ -107,20 +109,25 @@ def chains(config: NatConfig, addresses: tuple[IPv4Address, ...]) -> tuple[Branc
 
 
 def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
-    key, mappings = marks.KEYS[config.mapping_of(name)], f"{name}_mappings"
+    key, mappings, last = marks.KEYS[config.mapping_of(name)], f"{name}_mappings", f"{name}_last"
     new, use = Goto(f"{name}_new"), Goto(f"{name}_use")
+    forget = Change(Operation.DELETE, mappings, key, marks.MARK)
+    free = (marks.counted("ports", marks.MARK), Change(Operation.DELETE, "ports", marks.MARK))
     yield Branch(
         name,
         (
             Rule((Member(key, mappings, negated=True),), (new,)),
             Rule((), (SetMark(Found(key, mappings)), use)),
-            Rule((), (Change(Operation.DELETE, mappings, key, marks.MARK), new)),
+            # The mapping is dead. A connection that begins anew would keep the port it had alive.
+            Rule((), (forget, SetMark(Found(key, last)), *free)),
+            Rule((), (new,)),
         ),
     )
     # The port is won: write down whose it is, unless another packet has just won one for it.
     meet = marks.counted_among(mappings, key, marks.MARK)
     owner = [
-        Change(operation, "owners", marks.MARK, marks.INSIDE)
+        Change(operation, *entry)
+        for entry in (("owners", marks.MARK, marks.INSIDE), (last, key, marks.MARK))
         for operation in (Operation.DELETE, Operation.ADD)
     ]
     yield Branch(

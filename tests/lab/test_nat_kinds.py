@@ -1,5 +1,7 @@
 """Every kind of NAT and firewall, as programs on both sides of a router see it."""
 
+import itertools
+import select
 import socket
 
 import pytest
@@ -175,3 +177,44 @@ def test_servers_see_the_address_of_the_outermost_nat(lab, kind, isp):
         assert reflector.observe(host).ip == seen.uplink_ip
     assert exchange(host, server) == str(seen.uplink_ip)
     assert host.ping(server)
+
+
+def test_three_routers_with_nat_in_any_order(lab):
+    """What servers see is the outermost; a mapping is as independent, and a filter as open, as all
+    of them are."""
+    kinds = ("home", "full_cone", "cgnat", "corporate")
+    with lab.batch():
+        dc = lab.add_router("dc")
+        servers = [lab.add_device(name, dc) for name in ("one", "two", "stranger")]
+        outer = lab.add_router("outer", nat="home")
+        middle = lab.add_router("middle", upstream=outer, nat="home")
+        inner = lab.add_router("inner", upstream=middle, nat="home")
+        host = lab.add_device("host", inner)
+    one, two, stranger = (udp_socket(each) for each in servers)
+    before = {}
+    with one, two, stranger:
+        for order in itertools.product(kinds, repeat=3):
+            for router, kind in zip((outer, middle, inner), order, strict=True):
+                if before.get(router.name) != kind:
+                    before[router.name] = kind
+                    router.set_nat(kind, flush=True)
+            with udp_socket(host) as inside:
+                seen = []
+                for server in (one, two):
+                    inside.sendto(b"out", server.getsockname())
+                    seen.append(server.recvfrom(100)[1])
+                assert {ip for ip, _ in seen} == {str(outer.uplink_ip)}, order
+                assert (seen[0] == seen[1]) is ("corporate" not in order), order
+                stranger.sendto(b"unasked", seen[0])
+                one.sendto(b"answer", seen[0])
+                open_ = {"home", "corporate"}.isdisjoint(order)
+                expected = {b"answer", b"unasked"} if open_ else {b"answer"}
+                assert {inside.recv(100) for _ in expected} == expected, order
+                assert not select.select([inside], [], [], 0)[0], order
+
+
+def udp_socket(device):
+    made = device.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.settimeout(30)
+    made.bind((str(device.ip), 0))
+    return made

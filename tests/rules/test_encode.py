@@ -80,7 +80,9 @@ def test_sets_that_both_tables_have_are_kept() -> None:
     asks = [message.asks for message in replacement(home, corporate)]
     assert [each for each in asks if each.startswith("delete the set")] == [
         "delete the set udp_mappings of nat",
+        "delete the set udp_last of nat",
         "delete the set tcp_mappings of nat",
+        "delete the set tcp_last of nat",
     ]
 
 

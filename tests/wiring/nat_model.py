@@ -4,50 +4,107 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from patchbay.values import NatConfig, NatFiltering, NatMapping
+from patchbay.values import NatConfig, NatFiltering, NatMapping, NatPooling, NatPorts
 
 Endpoint = tuple[str, int]
+Flow = tuple[Endpoint, Endpoint]
+"""An inside endpoint and its peer."""
+FEW = 8
+"""So many ports of a block can be in use, and another one is drawn from it for certain."""
 
 
 @dataclass
 class PureNat:
-    """Mappings and flows of one protocol; nothing in it ever times out.
+    """Mappings and flows of UDP. Time stands still, but for `forget` and `age`.
 
-    Which port a new mapping gets is the NAT's to choose: it is told, and checked.
+    Which port a new mapping gets is the NAT's to choose, as far as its settings leave it to it: it
+    is told, and checked.
     """
 
     config: NatConfig
-    ports: dict[tuple[object, ...], int] = field(default_factory=dict)
-    """The outside port of each mapping, by what the mapping is for."""
-    owners: dict[int, Endpoint] = field(default_factory=dict)
-    flows: dict[tuple[Endpoint, Endpoint], int] = field(default_factory=dict)
-    """The outside port of each flow, by its inside and outside ends."""
+    uplink: str
+    """The first of its outside addresses."""
+    mappings: dict[tuple[object, ...], Endpoint] = field(default_factory=dict)
+    """The outside endpoint of each mapping, by what the mapping is for."""
+    owners: dict[Endpoint, Endpoint] = field(default_factory=dict)
+    """Whose the outside endpoints of mappings are."""
+    flows: dict[Flow, Endpoint] = field(default_factory=dict)
+    """What the peer of each flow sees: an outside endpoint, or the inside one."""
+    begun: dict[str, set[Flow]] = field(default_factory=dict)
+    """The flows that hosts have begun."""
+    paired: dict[str, str] = field(default_factory=dict)
+    """The outside addresses that hosts have been given."""
+    blocks: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """The outside address and the number of the block that hosts draw from."""
+    held: set[Endpoint] = field(default_factory=set)
+    """Outside endpoints that nobody gets for a while, but who had them."""
+    closed: set[tuple[Endpoint, Endpoint]] = field(default_factory=set)
+    """Those, and the inside endpoints that had them."""
+    fresh: set[Endpoint] = field(default_factory=set)
+    """Outside endpoints that something was sent from lately."""
 
-    def sends(self, inside: Endpoint, peer: Endpoint, port: int) -> None:
-        """An inside host has sent to a peer, who saw it come from a port."""
-        known = self.flows.get((inside, peer))
+    # -- what happens
+
+    def sends(self, inside: Endpoint, peer: Endpoint, seen: Endpoint | None) -> None:
+        """An inside socket has sent to a peer, who saw it come from somewhere, or saw nothing."""
+        flow = inside, peer
+        if flow not in self.flows and self._has_its_share(inside[0]):
+            assert seen is None, f"{inside} has more flows than its share"
+            return
+        known = self._known(inside, peer)
         if known is None:
-            known = self.ports.get(self.key(inside, peer))
-        if known is not None:
-            assert port == known, f"moved from {known} to {port}"
-        else:
-            self._check_new(inside, port)
-        self.flows[inside, peer] = port
-        self.ports.setdefault(self.key(inside, peer), port)
-        self.owners[port] = inside
+            if seen is None:
+                assert self._may_be_full(inside), f"{inside} got no port"
+                return
+            self._check_new(inside, seen)
+            self.mappings[self.key(inside, peer)] = seen
+            self.owners[seen] = inside
+        assert seen is not None, f"{inside} did not reach {peer} from {known}"
+        assert known in (None, seen), f"{inside} is seen at {seen} by {peer}, not at {known}"
+        if flow not in self.flows:
+            self.begun.setdefault(inside[0], set()).add(flow)
+        self.flows[flow] = seen
+        self.fresh.add(seen)
+        self._hold(inside, peer, seen)
 
-    def receives(self, peer: Endpoint, port: int) -> Endpoint | None:
-        """Who gets a packet from a peer to an outside port; None for nobody."""
-        inside = self.owners.get(port)
-        if inside is None or not self._lets_in(peer, port):
-            return None
-        self.flows.setdefault((inside, peer), port)
+    def receives(self, peer: Endpoint, to: Endpoint) -> Endpoint | None:
+        """Who gets a packet from a peer to an outside or inside endpoint; None for nobody."""
+        inside = self._receiver(peer, to)
+        if inside is not None:
+            self.flows.setdefault((inside, peer), to)
+            self._hold(inside, peer, to)
         return inside
 
-    def confused(self, peer: Endpoint, port: int) -> bool:
-        """Whether a peer writes to a mapping while its receiver has another one for this peer."""
-        inside = self.owners.get(port)
-        return inside is not None and self.flows.get((inside, peer), port) != port
+    def forget(self) -> None:
+        """Every flow has ended, by its timeout or because the router was told so."""
+        for each in (self.flows, self.begun, self.mappings, self.owners, self.blocks):
+            each.clear()
+
+    def age(self) -> None:
+        """All that has a lifetime has ended; flows go on."""
+        for each in (self.fresh, self.held, self.closed):
+            each.clear()
+
+    def rebind(self) -> None:
+        """All is forgotten, and what was in use is not used again."""
+        self.held |= set(self.flows.values())
+        self.forget()
+        for each in (self.paired, self.fresh, self.closed):
+            each.clear()
+
+    # -- what there is to ask
+
+    def confused(self, peer: Endpoint, to: Endpoint) -> bool:
+        """Whether a peer writes to an endpoint while its receiver has another one for this peer.
+
+        The kernel tells flows apart by both their ends, and changes the sender's port.
+        """
+        inside = self._owner(to) or to
+        return self.flows.get((inside, peer), to) != to
+
+    def targets(self) -> list[Endpoint]:
+        """The outside endpoints that lead inside, or may."""
+        return sorted([*self.owners, *self._forwards(), *self._twins()])
 
     def key(self, inside: Endpoint, peer: Endpoint) -> tuple[object, ...]:
         """What the mapping of an inside socket for a peer is for."""
@@ -59,8 +116,108 @@ class PureNat:
             case NatMapping.ADDRESS_AND_PORT_DEPENDENT:
                 return inside, peer
 
-    def _lets_in(self, peer: Endpoint, port: int) -> bool:
-        heard = [by for (_, by), used in self.flows.items() if used == port]
+    # -- out
+
+    def _known(self, inside: Endpoint, peer: Endpoint) -> Endpoint | None:
+        """What a peer must see a socket as; None if that is the NAT's to choose."""
+        if (inside, peer) in self.flows:
+            return self.flows[inside, peer]
+        if self._exempt(peer):
+            return inside
+        for host, outside in self.config.one_to_one:
+            if str(host) == inside[0]:
+                return str(outside), inside[1]
+        for outside, host in self._forwards().items():
+            if host == inside:
+                return outside
+        return self.mappings.get(self.key(inside, peer))
+
+    def _has_its_share(self, host: str) -> bool:
+        return self.config.quota is not None and len(self.begun.get(host, ())) >= self.config.quota
+
+    def _check_new(self, inside: Endpoint, seen: Endpoint) -> None:
+        address = seen[0]
+        assert address in self._addresses(inside[0]), f"{inside} has {address}"
+        assert self._may_have(inside, seen), f"{inside} must not have {seen}"
+        self._check_block(inside[0], seen)
+        if self._keeps_ports():
+            same = address, inside[1]
+            assert seen == same or not self._may_have(inside, same), f"{same} was not kept"
+        if self.config.pooling is NatPooling.PAIRED:
+            self.paired[inside[0]] = address
+
+    def _check_block(self, host: str, seen: Endpoint) -> None:
+        if self.config.block_size is None:
+            return
+        block = self._block(seen)
+        tenants = {inside[0] for each, inside in self.owners.items() if self._block(each) == block}
+        assert tenants <= {host}, f"{seen} is in a block of {tenants}"
+        its_own = self.blocks.setdefault(host, block)
+        used = [each for each in {*self.owners, *self.held} if self._block(each) == its_own]
+        assert block == its_own or len(used) > FEW, f"{host} has {its_own}, and got {seen}"
+        self.blocks[host] = block
+
+    def _block(self, outside: Endpoint) -> tuple[str, int]:
+        assert self.config.block_size is not None
+        return outside[0], outside[1] // self.config.block_size
+
+    def _addresses(self, host: str) -> list[str]:
+        """The outside addresses that a new mapping of a host may have."""
+        if host in self.paired:
+            return [self.paired[host]]
+        return [self.uplink, *map(str, self.config.addresses)]
+
+    def _may_be_full(self, inside: Endpoint) -> bool:
+        first, last = self._range()
+        return not all(
+            any(self._may_have(inside, (address, port)) for port in range(first, last + 1))
+            for address in self._addresses(inside[0])
+        )
+
+    def _may_have(self, inside: Endpoint, outside: Endpoint) -> bool:
+        """Whether a new mapping may have an outside endpoint."""
+        first, last = self._range()
+        if not first <= outside[1] <= last or outside in {*self.owners, *self._forwards()}:
+            return False
+        if self.config.parity and (outside[1] - inside[1]) % 2:
+            return False
+        if outside not in self.held:
+            return True
+        return self._keeps_ports() and outside[1] == inside[1] and (outside, inside) in self.closed
+
+    def _range(self) -> tuple[int, int]:
+        return self.config.ports or (1024, 65535)
+
+    def _keeps_ports(self) -> bool:
+        choice = self.config.port_choice_of("udp")
+        return choice is NatPorts.PRESERVE and self.config.block_size is None
+
+    def _hold(self, inside: Endpoint, peer: Endpoint, seen: Endpoint) -> None:
+        """A packet has passed, out or in."""
+        if self.config.hold_down and seen in self.owners:
+            self.held.add(seen)
+            if (inside, peer) in self.begun.get(inside[0], ()):
+                self.closed.add((seen, inside))
+
+    # -- in
+
+    def _receiver(self, peer: Endpoint, to: Endpoint) -> Endpoint | None:
+        inside = self._owner(to)
+        if inside is None:
+            return to if self._exempt(peer) or self.flows.get((to, peer)) == to else None
+        forwarded = to in self._forwards()
+        mapped = to in self.owners and not forwarded
+        if mapped and not self.config.inbound_refresh and to not in self.fresh:
+            return None
+        if forwarded or to in self._twins() or self.flows.get((inside, peer)) == to:
+            return inside
+        return inside if self._lets_in(peer, to) else None
+
+    def _owner(self, to: Endpoint) -> Endpoint | None:
+        return self._forwards().get(to) or self._twins().get(to) or self.owners.get(to)
+
+    def _lets_in(self, peer: Endpoint, to: Endpoint) -> bool:
+        heard = [by for (_, by), used in self.flows.items() if used == to]
         match self.config.filtering:
             case NatFiltering.ENDPOINT_INDEPENDENT:
                 return True
@@ -69,10 +226,25 @@ class PureNat:
             case NatFiltering.ADDRESS_AND_PORT_DEPENDENT:
                 return peer in heard
 
-    def _check_new(self, inside: Endpoint, port: int) -> None:
-        assert port not in self.owners, f"{port} belongs to {self.owners[port]}"
-        first, last = self.config.ports or (1024, 65535)
-        assert first <= port <= last, f"{port} is not in the range"
-        keeps = self.config.mapping is NatMapping.ENDPOINT_INDEPENDENT
-        if keeps and inside[1] not in self.owners and first <= inside[1] <= last:
-            assert port == inside[1], f"{inside[1]} was free, and not kept"
+    # -- what the settings say
+
+    def _exempt(self, peer: Endpoint) -> bool:
+        return any(peer[0] == str(each.network_address) for each in self.config.exempt)
+
+    def _forwards(self) -> dict[Endpoint, Endpoint]:
+        return {
+            (self.uplink, each.port): (str(each.host), each.host_port)
+            for each in self.config.forwards
+        }
+
+    def _twins(self) -> dict[Endpoint, Endpoint]:
+        """The inside endpoints of what stands for an outside address, port by port."""
+        return {
+            (str(outside), port): (str(host), port)
+            for host, outside in self.config.one_to_one
+            for port in TWIN_PORTS
+        }
+
+
+TWIN_PORTS = (40000, 40001, 39999)
+"""The ports that hosts have sockets at."""
