@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import select
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from patchbay import Lab, Nat, NatConfig, NatFiltering, NatMapping
 
 ALL = [NatConfig(*each) for each in itertools.product(NatMapping, NatFiltering)]
 NAMED = [kind for kind in Nat if kind.config is not None]
+PATIENCE = 30.0
+"""Seconds for what should happen."""
 CASES = [*((each, ALL) for each in ALL), *((each, NAMED) for each in NAMED)]
 
 
@@ -55,15 +58,17 @@ def test_hole_punching_works_where_theory_says(lab, case):
                     for _ in range(2):
                         leader.sendto(b"hello", to)
                         follower.sendto(b"hello", at)
+                    expected = reaches(others, its), reaches(its, others)
                     heard = hears(leader, reflector), hears(follower, reflector)
-                expected = reaches(others, its), reaches(its, others)
+                    if any(expected) and not any(heard):  # some are faster than others
+                        heard = tuple(select.select([leader, follower], [], [], PATIENCE)[0])
                 assert any(heard) is any(expected), (ours, theirs, order, heard, expected)
 
 
 def opened(device):
     sock = device.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("", 0))
-    sock.settimeout(30)
+    sock.settimeout(PATIENCE)
     return sock
 
 
@@ -103,14 +108,18 @@ def test_simultaneous_open_never_fails(lab):
         barrier = threading.Barrier(2)
 
         def punch(mine, where, *, first, alone):
-            """Send early, send again when the other one has too, and hear from there alone."""
+            """Send in turn; then, as who punches does, again and again until the other is heard."""
             for turn in (True, False):
                 if not alone or first is turn:
                     mine.sendto(b"hello", where)
-                if alone or turn:
-                    barrier.wait()
-            mine.sendto(b"hello", where)
-            return mine.recvfrom(100) == (b"hello", where)
+                barrier.wait()
+            heard = False
+            for _ in range(30):
+                mine.sendto(b"hello", where)
+                if heard := bool(select.select([mine], [], [], 1)[0]):
+                    break
+            mine.sendto(b"hello", where)  # it is let in now, whatever became of those before
+            return heard and mine.recvfrom(100) == (b"hello", where)
 
         opened_pairs, before = 0, None
         for pair, order in tries:

@@ -49,12 +49,12 @@ def classic(mapping, filtering):
     return CONES[filtering] if mapping is NatMapping.ENDPOINT_INDEPENDENT else "symmetric"
 
 
-def _their_verdict(host, port, source_ip):
+def _their_verdict(host, port, source_ip, patience):
     """What the client of PyPI's pystun3, which is one of RFC 3489, says."""
     import stun
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(0.2)
+        sock.settimeout(patience)
         sock.bind((source_ip, 0))
         own_port = sock.getsockname()[1]
         kind, _ = stun.get_nat_type(sock, source_ip, own_port, stun_host=host, stun_port=port)
@@ -85,9 +85,12 @@ def test_a_client_that_others_wrote_says_the_same(net, server, filtering):
         home.set_nat(NatConfig(mapping, filtering), flush=True)
         if mapping is not mappings[0] and filtering is NatFiltering.ENDPOINT_INDEPENDENT:
             continue  # it never asks about the mapping of a NAT that lets everybody in
-        theirs = laptop.call(_their_verdict, *server.address, str(laptop.ip))
+        expected = THEIR_NAMES[classic(mapping, filtering)]
+        theirs = laptop.call(_their_verdict, *server.address, str(laptop.ip), 0.2)
+        if theirs != expected:  # an answer may have been late, on a busy host
+            theirs = laptop.call(_their_verdict, *server.address, str(laptop.ip), 5)
 
-        assert theirs == THEIR_NAMES[classic(mapping, filtering)]
+        assert theirs == expected
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -94,6 +94,12 @@ class PureNat:
 
     # -- what there is to ask
 
+    def reaches(self, inside: Endpoint, peer: Endpoint) -> bool:
+        """Whether a packet reaches a peer for certain."""
+        if (inside, peer) not in self.flows and self._has_its_share(inside[0]):
+            return False
+        return self._known(inside, peer) is not None or not self._may_be_full(inside)
+
     def confused(self, peer: Endpoint, to: Endpoint) -> bool:
         """Whether a peer writes to an endpoint while its receiver has another one for this peer.
 
