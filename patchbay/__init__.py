@@ -16,5 +16,5 @@ Nothing of it is loaded before the first of these names is used: pytest imports 
 run on a machine, and the processes of a lab import only what they need. `exports` lists the names.
 """
 
-from patchbay.lazily import __dir__ as __dir__
-from patchbay.lazily import __getattr__ as __getattr__
+from patchbay.lazily import attribute as __getattr__  # noqa: F401, asked for by PEP 562
+from patchbay.lazily import names as __dir__  # noqa: F401

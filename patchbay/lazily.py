@@ -1,4 +1,7 @@
-"""Loads a name that `patchbay` exports when it is first asked for (PEP 562)."""
+"""Loads a name that `patchbay` exports when it is first asked for (PEP 562).
+
+The functions have other names here: the import system asks a module for attributes of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import importlib
 import sys
 
 
-def __getattr__(name: str) -> object:
+def attribute(name: str) -> object:
     """A public name of the package."""
     from patchbay.exports import ALL, HOME, MODULES
 
@@ -25,7 +28,7 @@ def __getattr__(name: str) -> object:
     return value
 
 
-def __dir__() -> list[str]:
+def names() -> list[str]:
     """The names that the package has."""
     from patchbay.exports import ALL
 
