@@ -142,7 +142,7 @@ def test_what_arrives_is_counted_at_the_other_end(nothing_left_behind):
         router = lab.add_router("r")
         a, b = lab.add_device("a", router), lab.add_device("b", router)
         assert a.ping(b)  # they know each other's addresses from now on
-        b.iface("eth0").set_condition(LinkCondition(rate_kbit=500, queue_pkts=20), "down")
+        b.iface("eth0").set_condition(LinkCondition(rate_kbit=20, queue_pkts=20), "down")
         a.call(send, str(b.ip), 9, 200)
         stats = b.iface("eth0").stats()
 

@@ -73,7 +73,7 @@ class Engine:
 
         def on_packets(_: int) -> None:
             try:
-                direction.take(time.monotonic_ns())
+                direction.take()
             except OSError:  # the interface is gone; whoever removed it says so soon
                 self.forget(descriptor)
             if direction.shared is not None:
@@ -278,7 +278,7 @@ class Engine:
         """Send at once what is on its way from the node; what comes from now on stays in the socket."""
         up = self._wires[link].up
         self.forget(up.source.fileno())
-        up.take(time.monotonic_ns())
+        up.take()
         up.flush(time.monotonic_ns())
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -116,7 +117,7 @@ class Direction:
         self._target = target
         self._slab = slab
 
-    def take(self, now: int) -> None:
+    def take(self) -> None:
         """Take what has arrived.
 
         Raises:
@@ -124,6 +125,7 @@ class Direction:
         """
         for _ in range(ROUNDS):
             frames = self.source.receive(self._slab)
+            now = time.monotonic_ns()  # after the last of them has come: none leaves too early
             count = len(frames)
             self._offer(now, frames)
             if count < AT_ONCE:

@@ -138,7 +138,7 @@ def test_a_rate_and_a_delay_are_one_link(laptop, server):
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("discipline", ["codel", "fq_codel"])
 def test_a_discipline_drops_where_a_queue_stands(laptop, server, discipline):
-    condition = LinkCondition(rate_kbit=2_000, queue_pkts=1_000, queue_discipline=discipline)
+    condition = LinkCondition(rate_kbit=500, queue_pkts=1_000, queue_discipline=discipline)
     eth0 = laptop.iface("eth0")
     eth0.set_condition(condition, "up")
 
