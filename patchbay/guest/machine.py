@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import random
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.errors import HostNotCapable
-from actors.linux import die_with_parent
+from actors.linux import close_all, die_with_parent
 from patchbay.guest.cache import Kernel, cache_directory
 from patchbay.guest.options import Guest
 from patchbay.guest.watch import Watch, watch_page
@@ -23,6 +24,10 @@ from patchbay.guest.watch import Watch, watch_page
 _LOOPS_PER_TICK = 40_000_000
 """How often the kernel spins in 10 ms when it has to wait without sleeping, rather more than the
 fastest processor does. It would spend 70 ms of every start in real time on counting them."""
+
+_FIRST_DESCRIPTOR = 200
+"""The first of those that the kernel is given. Its command line says their numbers, and its random
+numbers begin with that line: they must not depend on what else the process has open."""
 
 _TIME = {"real": [], "virtual": ["time-travel=inf-cpu"], "virtual-cpu": ["time-travel"]}
 
@@ -105,12 +110,11 @@ def started(kernel: Kernel, guest: Guest, initial: bytes) -> Iterator[Machine]:
         with os.fdopen(os.memfd_create("initramfs"), "wb") as archive:
             archive.write(initial)
             archive.flush()
-            theirs = {
-                "reads": reads,
-                "writes": writes,
-                "initial": archive.fileno(),
-                "watch": watched,
-            }
+            given = (reads, writes, archive.fileno(), watched)
+            numbered = [
+                fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR) for each in given
+            ]
+            theirs = dict(zip(("reads", "writes", "initial", "watch"), numbered, strict=True))
             try:
                 process = subprocess.Popen(
                     kernel_arguments(kernel, guest, **theirs),
@@ -123,8 +127,7 @@ def started(kernel: Kernel, guest: Guest, initial: bytes) -> Iterator[Machine]:
                     preexec_fn=prepare,
                 )
             finally:
-                os.close(reads)
-                os.close(writes)
+                close_all([reads, writes, *numbered])
         try:
             assert process.stderr is not None
             watch = Watch(page, process.pid, guest.patience) if guest.time == "virtual" else None
