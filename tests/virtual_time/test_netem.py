@@ -18,6 +18,7 @@ def test_forty_tests_of_timing_are_exact(guest: Guest, tmp_path: Path) -> None:
             "--basetemp",
             str(tmp_path),
             "--patchbay-guest=virtual",
+            "--patchbay-guest-options=--seed 4",  # so that a failure can be seen again
             "--patchbay-require",
             "benchmarks/timing_suite.py",
         ),
