@@ -208,9 +208,25 @@ def test_where_nothing_is_left_to_wait_for_everyone_is_named(guest, kind):
     assert 'File "<string>", line 8 in <module>' in said
 
 
-def test_input_that_may_still_come_is_worth_waiting_for(guest):
+MOVED = """
+    import os, select, sys
+    moved = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if "poll" in sys.argv:
+        select.select([moved], [], [])
+    print(os.read(moved, 100).decode(), end="")
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["head", "-n1"], python(MOVED), [*python(MOVED), "poll"]],
+    ids=["plain", "moved", "moved-and-polled"],
+)
+def test_input_that_may_still_come_is_worth_waiting_for(guest, command):
+    """Also where its descriptor has another number, as in the workers of pytest-xdist."""
     with guest.start(
-        "head", "-n1", options=["--time", "virtual"], stdin=-1, stdout=-1, stderr=-1
+        *command, options=["--time", "virtual"], stdin=-1, stdout=-1, stderr=-1
     ) as process:
         select.select([process.stderr], [], [], PATIENCE)
         time.sleep(1)  # days of virtual time

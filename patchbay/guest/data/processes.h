@@ -111,21 +111,52 @@ static void read_name_of_file(const char *process, long file, char *name, size_t
 	name[length > 0 ? length : 0] = 0;
 }
 
-/* Forget the name of the input if a thread that has it reads or polls something. */
+static int is_among(int call, const int *calls)
+{
+	while (*calls >= 0 && *calls != call)
+		calls++;
+	return *calls >= 0;
+}
+
+/* Whether a process has a file open, by any number: standard input may have been moved. */
+static int has_file(const char *process, const char *wanted)
+{
+	char path[100], name[300];
+	struct dirent *entry;
+	int found = 0;
+	DIR *files;
+
+	snprintf(path, sizeof(path), "%s/fd", process);
+	files = opendir(path);
+	while (files && !found && (entry = readdir(files))) {
+		read_name_of_file(process, atol(entry->d_name), name, sizeof(name));
+		found = isdigit(*entry->d_name) && !strcmp(name, wanted);
+	}
+	if (files)
+		closedir(files);
+	return found;
+}
+
+/* Forget the name of the input if a thread reads it, or polls something and has it. */
 static void find_reader(struct thread thread, void *data)
 {
-	static const int reads[] = { 0, 7, 17, 19, 23, 232, 270, 271, 281, 441 };
-	char process[100], text[300], input[300];
+	static const int reads[] = { 0, 17, 19, -1 }, polls[] = { 7, 23, 232, 270, 271, 281, 441, -1 };
+	char process[100], text[300], name[300];
 	const char **wanted = data;
+	int call;
+	long file;
 
 	read_of(thread, "syscall", text, sizeof(text));
-	if (!isdigit(*text))
+	if (!*wanted || sscanf(text, "%d %lx", &call, &file) != 2)
 		return;
 	snprintf(process, sizeof(process), "/proc/%d", thread.process);
-	read_name_of_file(process, 0, input, sizeof(input));
-	for (size_t i = 0; *wanted && i < sizeof(reads) / sizeof(*reads); i++)
-		if (atoi(text) == reads[i] && !strcmp(input, *wanted))
+	if (is_among(call, reads)) {
+		read_name_of_file(process, file, name, sizeof(name));
+		if (!strcmp(name, *wanted))
 			*wanted = NULL;
+	} else if (is_among(call, polls) && has_file(process, *wanted)) {
+		*wanted = NULL;
+	}
 }
 
 /* Whether a process waits for what only the host can send. */

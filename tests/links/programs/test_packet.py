@@ -5,12 +5,12 @@ from ipaddress import ip_address
 
 import dpkt
 import pytest
-from crafted import hello, quic
 from frames import HEAP, ip_packet, is_right
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchbay.links.programs.packet import Packet
+from tests.links.programs.crafted import hello, quic
 
 V4, V6 = ("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")
 READ = [

@@ -3,7 +3,6 @@
 from collections import deque
 
 import pytest
-from crafted import quic
 from frames import HEAP, MS, flush, ip_packet, is_right
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from patchbay.links.packets.pipeline import Pipeline
 from patchbay.links.programs.running import ProgramRun
 from patchbay.links.spec import LinkSpec
 from patchbay.values import DropList, FlowMatch, LinkCondition, PacketProgram
+from tests.links.programs.crafted import quic
 
 
 class AtOnce:

@@ -3,12 +3,12 @@
 import ssl
 
 import pytest
-from crafted import V1, V2, hello, quic
 from hypothesis import given
 from hypothesis import strategies as st
 
 from patchbay.links.programs.quic import QuicType, long_headers
 from patchbay.links.programs.tls import client_hello
+from tests.links.programs.crafted import V1, V2, hello, quic
 
 KINDS = ["initial", "zero_rtt", "handshake", "retry"]
 ids = st.binary(max_size=20)

@@ -9,7 +9,6 @@ import threading
 import time
 
 import pytest
-from crafted import quic
 
 from patchbay import (
     AsyncLab,
@@ -21,6 +20,7 @@ from patchbay import (
     PacketProgramFailed,
     RegionLink,
 )
+from tests.links.programs.crafted import quic
 
 PORT = 7000
 PATIENCE = 60.0
