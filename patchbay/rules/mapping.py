@@ -19,7 +19,10 @@ is in sets that rules fill:
 - `owners` has whom a port was given to last, for what comes from outside.
 - `held` has ports of connections that were closed of late. The kernel remembers them for a while,
   and would take a new connection of another host for the old one. `closed` has whose they were.
-- `permitted` has to which addresses a port has sent, for filtering by address.
+- `permitted` has to which addresses a port has sent, for filtering by address, and counts the
+  connections that did. `udp_sent` and `tcp_sent` have the port that a connection had last. One that
+  begins anew is what it was to a counter, whatever port it has now, and would keep its old port,
+  which may be another's by then, open to its peer.
 
 Nothing here has a lifetime of its own. A mapping is alive as long as the kernel tracks one of its
 connections, whatever their timeouts are and whoever forgets them; what is left of a dead one is
@@ -43,6 +46,7 @@ from patchbay.rules.model import (
     Goto,
     Member,
     Operation,
+    Part,
     Rule,
     Set,
     SetMark,
@@ -59,15 +63,14 @@ _HELD = 120
 
 def sets(config: NatConfig) -> tuple[Set, ...]:
     """What the chains fill."""
-    by_address = any(
-        config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT for name in marks.PROTOCOLS
-    )
+    by_address = [name for name in marks.PROTOCOLS if _by_address(config, name)]
     return (
         Set(name="ports", key=marks.MARK),
         Set(name="held", key=marks.MARK, timeout=_HELD),
         Set(name="closed", key=marks.BEGINNER, timeout=_HELD),
         Set(name="owners", key=marks.MARK, data=marks.INSIDE),
         *([Set(name="permitted", key=marks.SENDER)] if by_address else []),
+        *(Set(name=f"{name}_sent", key=marks.FLOW, data=marks.MARK) for name in by_address),
         *(
             Set(name=f"{name}_{kind}", key=marks.KEYS[config.mapping_of(name)], data=marks.MARK)
             for name in marks.PROTOCOLS
@@ -113,9 +116,16 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
     new, use = Goto(f"{name}_new"), Goto(f"{name}_use")
     forget = Change(Operation.DELETE, mappings, key, marks.MARK)
     free = (marks.counted("ports", marks.MARK), Change(Operation.DELETE, "ports", marks.MARK))
+    by_address, sent = _by_address(config, name), f"{name}_sent"
+    shut = (
+        SetMark(Found(marks.FLOW, sent)),
+        marks.counted("permitted", marks.RECEIVER),
+        Change(Operation.DELETE, "permitted", marks.RECEIVER),
+    )
     yield Branch(
         name,
         (
+            *([Rule((), shut)] if by_address else []),
             Rule((Member(key, mappings, negated=True),), (new,)),
             Rule((), (SetMark(Found(key, mappings)), use)),
             # The mapping is dead. A connection that begins anew would keep the port it had alive.
@@ -125,24 +135,30 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
     )
     # The port is won: write down whose it is, unless another packet has just won one for it.
     meet = marks.counted_among(mappings, key, marks.MARK)
-    owner = [
-        Change(operation, *entry)
-        for entry in (("owners", marks.MARK, marks.INSIDE), (last, key, marks.MARK))
-        for operation in (Operation.DELETE, Operation.ADD)
-    ]
+    owner = (
+        *_written("owners", marks.MARK, marks.INSIDE),
+        *_written(last, key, marks.MARK),
+    )
     yield Branch(
         f"{name}_take",
         (Rule((), (meet, SetMark(Found(key, mappings)), use)), Rule((), (*owner, use))),
     )
     counted = [marks.counted("ports", marks.MARK)]
-    if config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT:
+    if by_address:
         counted.append(marks.counted("permitted", marks.RECEIVER))
     if config.block_size is not None:
         block = marks.block_of(config.block_size)
         counted.append(marks.counted("block_users", (block,)))
         counted.append(marks.counted_among("tenants", (block, Field.IP_SADDR)))
-    notes = (Rule((), (each,)) for each in counted)
+    notes = [Rule((), (each,)) for each in counted]
+    if by_address:
+        notes.append(Rule((), _written(sent, marks.FLOW, marks.MARK)))
     yield Branch(f"{name}_use", (*notes, Rule((), (Goto("translate"),))))
+
+
+def _written(name: str, key: tuple[Part, ...], data: tuple[Part, ...]) -> tuple[Change, ...]:
+    """Put something into a map, in place of what it had."""
+    return Change(Operation.DELETE, name, key, data), Change(Operation.ADD, name, key, data)
 
 
 def _translate(addresses: tuple[IPv4Address, ...]) -> Iterator[Branch]:
@@ -169,8 +185,7 @@ def delivery(config: NatConfig, name: str, *, filtered: bool) -> str:
         name: of the protocol.
         filtered: whether only those may send that the filtering lets in.
     """
-    by_address = config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT
-    return f"{name}_in" if filtered and by_address else f"{name}_deliver"
+    return f"{name}_in" if filtered and _by_address(config, name) else f"{name}_deliver"
 
 
 def open_to_others(config: NatConfig, name: str) -> bool:
@@ -182,7 +197,7 @@ def _inbound(config: NatConfig, name: str) -> Iterator[Branch]:
     """What belongs to no flow: to the owner of a port that is alive, if the sender may."""
     if not open_to_others(config, name) and not config.hairpin:
         return
-    if config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT:
+    if _by_address(config, name):
         on = Rule((), (Goto(f"{name}_deliver"),))
         yield Branch(f"{name}_in", (*_alive("permitted", marks.SENDER), on))
     owner = Found(marks.MARK, "owners")
@@ -202,6 +217,10 @@ def keeping(config: NatConfig, from_wan: Condition) -> Iterator[Rule]:
         if _kept_by_others(config, name):
             matches = from_wan, unless(Field.CT_MARK, 0), match(Field.L4PROTO, protocol)
             yield Rule(matches, (Goto(f"{name}_keep"),))
+
+
+def _by_address(config: NatConfig, name: str) -> bool:
+    return config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT
 
 
 def _kept_by_others(config: NatConfig, name: str) -> bool:

@@ -21,14 +21,13 @@ SENDER = (Field.CT_MARK, Field.IP_SADDR)
 BEGINNER = (Field.CT_MARK, Field.CT_ORIGINAL_SADDR, Field.CT_ORIGINAL_SPORT)
 RECEIVER = (Field.CT_MARK, Field.CT_ORIGINAL_DADDR)
 
+FLOW = (*INSIDE, Field.CT_ORIGINAL_DADDR, Field.CT_ORIGINAL_DPORT)
+"""An inside endpoint and its peer."""
+
 KEYS = {
     NatMapping.ENDPOINT_INDEPENDENT: INSIDE,
     NatMapping.ADDRESS_DEPENDENT: (*INSIDE, Field.CT_ORIGINAL_DADDR),
-    NatMapping.ADDRESS_AND_PORT_DEPENDENT: (
-        *INSIDE,
-        Field.CT_ORIGINAL_DADDR,
-        Field.CT_ORIGINAL_DPORT,
-    ),
+    NatMapping.ADDRESS_AND_PORT_DEPENDENT: FLOW,
 }
 """What a mapping is for. A packet that turns back inside was sent to the outside address: that,
 and not where it is going now, is what its connection says it was sent to."""

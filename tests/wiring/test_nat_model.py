@@ -7,7 +7,7 @@ import os
 import select
 import time
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nat_model import PureNat
 from small_networks import PATIENCE, udp
@@ -15,7 +15,7 @@ from test_nat_modes import ALL, HOSTS, PEERS, WAN, Router
 
 from patchbay.rules.encode import emptied
 from patchbay.topology.steps import Forget
-from patchbay.values import NatConfig, NatPooling, NatPorts, PortForward
+from patchbay.values import NatConfig, NatFiltering, NatMapping, NatPooling, NatPorts, PortForward
 from patchbay.wiring.connection import NETLINK_NETFILTER
 
 RUNS = int(os.environ.get("PATCHBAY_NAT_RUNS", "150"))
@@ -78,6 +78,38 @@ packets = st.lists(
     ),
     max_size=40,
 )
+
+LAPTOP, TABLET = ("laptop", 40000), ("tablet", 40000)
+FORGET = ("forget", LAPTOP, PEERS[0], 0)
+REBORN = [
+    # Those of the marks, which had the first ports.
+    (
+        NatMapping.ADDRESS_AND_PORT_DEPENDENT,
+        [FORGET, ("out", LAPTOP, PEERS[2], 0), ("in", LAPTOP, PEERS[1], 0)],
+    ),
+    # The first flow of a mapping, and the second one, which finds its mapping alive.
+    *(
+        (
+            NatMapping.ENDPOINT_INDEPENDENT,
+            [
+                FORGET,
+                ("out", LAPTOP, first, 0),
+                ("out", LAPTOP, second, 0),
+                FORGET,
+                ("out", TABLET, third, 0),
+                ("out", LAPTOP, first, 0),
+                ("out", LAPTOP, second, 0),
+                ("in", LAPTOP, PEERS[1], 0),
+                ("in", LAPTOP, PEERS[3], 0),
+            ],
+        )
+        for first, second, third in [
+            (PEERS[0], PEERS[2], PEERS[0]),
+            (PEERS[0], PEERS[2], PEERS[2]),
+        ]
+    ),
+]
+"""Flows that begin anew when another has their port: they do not open it to their peers again."""
 
 
 class Traffic:
@@ -189,9 +221,23 @@ class Traffic:
         return before
 
 
+def examples(test):
+    """Have a test of configurations and sequences begin with those that were once wrong."""
+    for mapping, sequence in REBORN:
+        config = NatConfig(
+            mapping,
+            NatFiltering.ADDRESS_DEPENDENT,
+            ports=SMALL,
+            port_choice=NatPorts.PRESERVE,
+        )
+        test = example(config, sequence)(test)
+    return test
+
+
 def test_the_rules_do_what_the_model_does(kernel):
     traffic = Traffic(kernel)
 
+    @examples
     @settings(
         max_examples=RUNS, deadline=None, database=None, derandomize="PATCHBAY_NAT_RUNS" not in os.environ,
         suppress_health_check=list(HealthCheck),
