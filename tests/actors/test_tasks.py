@@ -14,15 +14,7 @@ import pytest
 from actors.connection import Connection
 from actors.errors import NodeDied, NodeGone, TravelError
 from actors.node import Node
-
-PATIENCE = 60.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+from tests.actors.clients import PATIENCE, wait_until
 
 
 async def double(x: int, *, plus: int = 0) -> int:
@@ -217,7 +209,7 @@ def test_spawned_coroutines_meet_on_the_loop(a: Node) -> None:
 
     a.spawn(named, "one")
     a.spawn(named, "two")
-    wait_until(lambda: {"one", "two"} <= a.spawn(names).result(PATIENCE))
+    assert wait_until(lambda: {"one", "two"} <= a.spawn(names).result(PATIENCE))
 
 
 def test_spawn_beside_calls(a: Node) -> None:

@@ -9,24 +9,17 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 
 import dpkt
 import pytest
 
 from patchbay import AsyncLab, ConfigError, Lab, NodeGone, PatchbayError
 from tests.capture.reading import read
+from tests.waiting import wait_until
 
 IP, IP6, ARP = 0x0800, 0x86DD, 0x0806
 ICMP, TCP, UDP = 1, 6, 17
 PATIENCE = 30
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def send_datagrams(host, port, count, size=100):

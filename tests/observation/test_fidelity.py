@@ -18,6 +18,7 @@ from patchbay.fidelity import (
     lag_class,
     stalled_microseconds,
 )
+from tests.waiting import wait_until
 
 PATIENCE = 30
 
@@ -91,13 +92,6 @@ def test_the_kernels_words_are_understood():
     assert stalled_microseconds(pressure) == 1234
     assert stalled_microseconds("") is None
     assert host_totals().idle > 0
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_every_lab_tells_of_its_host(nothing_left_behind):

@@ -1,13 +1,13 @@
 """What conditions did to packets, by cause: from the words of each engine, and in labs."""
 
 import socket
-import time
 
 import pytest
 
 from patchbay import Lab, LinkCondition
 from patchbay.link_counters import of_disciplines, of_engine
 from patchbay.wiring.chains import NETEM, QUEUES, SHAPER, SPLITTER, Discipline
+from tests.waiting import wait_until
 
 
 def discipline(number, dropped=0, sent=100, waiting=0, overlimit=None):
@@ -82,13 +82,6 @@ def test_the_words_of_the_user_space_engine_are_understood():
     assert found.drops == {"loss": 8, "engine": 2}
     assert (found.duplicated, found.corrupted, found.marked) == (1, 0, 4)
     assert (found.late, found.worst_late_ms) == (5, 2.5)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def passed(link):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from patchbay.errors import ConfigError, Problems
 from patchbay.topology.toml import values
@@ -21,6 +22,7 @@ NONE = "none"
 FOREVER = "forever"
 """What stands for a repetition without end."""
 
+T = TypeVar("T")
 _Dump = Callable[[LinkCondition], Value]
 
 
@@ -97,15 +99,7 @@ class _Hold:
 
 
 def _steps(value: object) -> tuple[Hold | Ramp, ...]:
-    problems = Problems()
-    found = []
-    for number, each in enumerate(_array(value), 1):
-        try:
-            found.append(_step(each))
-        except ConfigError as error:
-            problems.extend(error, f"step {number}")
-    problems.check()
-    return tuple(found)
+    return _all(value, _step, "step")
 
 
 def _step(value: object) -> Hold | Ramp:
@@ -126,15 +120,7 @@ def _step(value: object) -> Hold | Ramp:
 
 
 def _changes(value: object) -> tuple[tuple[float, LinkCondition | None], ...]:
-    problems = Problems()
-    found = []
-    for number, each in enumerate(_array(value), 1):
-        try:
-            found.append(_change(each))
-        except ConfigError as error:
-            problems.extend(error, f"change {number}")
-    problems.check()
-    return tuple(found)
+    return _all(value, _change, "change")
 
 
 def _change(value: object) -> tuple[float, LinkCondition | None]:
@@ -163,7 +149,16 @@ def _repeat(value: object) -> int | None:
     return value
 
 
-def _array(value: object) -> list[object]:
+def _all(value: object, read: Callable[[object], T], what: str) -> tuple[T, ...]:
+    """Read every entry of an array; all mistakes at once, each with the number of its entry."""
     if not isinstance(value, list):
         raise mistake(f"{value!r} is not an array")
-    return value
+    problems = Problems()
+    found = []
+    for number, each in enumerate(value, 1):
+        try:
+            found.append(read(each))
+        except ConfigError as error:
+            problems.extend(error, f"{what} {number}")
+    problems.check()
+    return tuple(found)

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import time
 
 import pytest
 
@@ -21,6 +20,7 @@ from patchbay import (
     RegionLink,
 )
 from tests.links.programs.crafted import quic
+from tests.waiting import wait_until
 
 PORT = 7000
 PATIENCE = 60.0
@@ -60,13 +60,6 @@ def streamed(source, target, data):
                     got += piece
                 thread.join()
                 return got
-
-
-def eventually(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def failures(lab):
@@ -201,7 +194,11 @@ def test_on_downlinks_flows_regions_and_from_the_start():
         dc.set_downlink_condition(None)
         assert arrivals(laptop, server, [b"flow"]) == [b"flow"]
         phone.iface("eth0").set_condition(None)
-        eventually(lambda: program_processes() == 0, "programs end with their conditions")
+        wait_until(
+            lambda: program_processes() == 0,
+            "programs end with their conditions",
+            patience=PATIENCE,
+        )
 
 
 def test_an_error_is_told_and_packets_pass(lab):
@@ -209,7 +206,7 @@ def test_an_error_is_told_and_packets_pass(lab):
     laptop.iface("eth0").set_condition(LinkCondition(program=fail_at_three), "up")
     sent = [b"1", b"2", b"3", b"4"]
     assert arrivals(laptop, server, sent) == sent
-    eventually(lambda: failures(lab), "no event tells of the error")
+    wait_until(lambda: failures(lab), "no event tells of the error", patience=PATIENCE)
     (told,) = failures(lab)
     assert told["link"] == "laptop/eth0/up"
     assert told["program"] == "fail_at_three"
@@ -246,7 +243,9 @@ def test_a_program_that_waits_for_ever_holds_no_other_link(lab):
         sender.sendto(b"held", (str(server.ip), PORT))
         assert phone.ping(server, timeout=PATIENCE).received == 1
         assert eth0.stats().up.dropped == 0
-        eventually(lambda: eth0.stats().up.queued_packets, "the program holds no packet")
+        wait_until(
+            lambda: eth0.stats().up.queued_packets, "the program holds no packet", patience=PATIENCE
+        )
         assert failures(lab) == []
 
 
