@@ -75,6 +75,8 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
         "patchbay.services.portal",
         "patchbay.services.sockets",
         "patchbay.services.ssdp",
+        "patchbay.services.unsolicited",
+        "patchbay.wiring.packet_log",
         "patchbay.links.userspace.engine",
         "patchbay.capture.bpf",
         "patchbay.capture.recordings",

@@ -187,7 +187,9 @@ def _tbf_options() -> bytes:
 
 def _nat_rules() -> list[netlink.Message]:
     """All that the rules of a NAT can ask for, and the rejections of a firewall."""
-    config = NatConfig(addresses=["198.18.0.11"], block_size=64, quota=1, hold_down=1)
+    config = NatConfig(
+        addresses=["198.18.0.11"], block_size=64, quota=1, hold_down=1, refuse_syn_after=6
+    )
     tables = nat.tables(config, wan="wan", address=IPv4Address("198.18.0.10"))
     return encode.replacement((), tables)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from patchbay.rules import black_hole, opened, portal, spoofing
+from patchbay.rules import black_hole, opened, portal, spoofing, unsolicited
 from patchbay.rules.model import (
     Chain,
     Match,
@@ -131,7 +131,7 @@ def _table(config: FirewallConfig, wan: str) -> Table:
     to_router: tuple[Rule, ...] = inbound
     to_lan: tuple[Rule, ...] = inbound
     if config.block_inbound:
-        refuse = tuple(_verdicts(config.refuse, (from_wan,), _UNASKED))
+        refuse = tuple(_refused(config, from_wan))
         discovery = match(Field.ICMPV6_TYPE, *_NEIGHBOUR_DISCOVERY)
         to_router += (Rule((from_wan, discovery), (Verdict.ACCEPT,)), *refuse)
         to_lan += (*_let_in(config, from_wan), *refuse)
@@ -147,7 +147,7 @@ def _table(config: FirewallConfig, wan: str) -> Table:
     table = Table(family=Family.INET, name="firewall", chains=tuple(chains))
     if not _opens(config):
         return table
-    refuse = tuple(_verdicts(config.refuse, (), _UNASKED))
+    refuse = tuple(_refused(config))
     return Table(
         family=table.family,
         name=table.name,
@@ -162,6 +162,13 @@ def _table(config: FirewallConfig, wan: str) -> Table:
 
 def _chain(name: str, hook: Hook, rules: tuple[Rule, ...]) -> Chain:
     return Chain(name=name, type=ChainType.FILTER, hook=hook, priority=Priority.FILTER, rules=rules)
+
+
+def _refused(config: FirewallConfig, *conditions: Match) -> Iterator[Rule]:
+    """What is done to what nothing has let in."""
+    if config.refuse_syn_after is not None:
+        yield unsolicited.noted(*conditions)
+    yield from _verdicts(config.refuse, conditions, _UNASKED)
 
 
 def _opens(config: FirewallConfig) -> bool:

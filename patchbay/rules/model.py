@@ -91,6 +91,14 @@ class Counter:
     """Count the packets and bytes that come this far."""
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Send a copy of the packet to who listens to a group; nothing happens if nobody does."""
+
+    group: int
+    """From 0 to 65535, for each namespace by itself."""
+
+
 class RejectWith(Enum):
     """How a packet is refused; `ICMPX_` answers in the version of IP that the packet is of."""
 
@@ -269,6 +277,7 @@ class Change:
 
 Statement = (
     Counter
+    | Log
     | Verdict
     | Jump
     | Goto

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import lru_cache
 from ipaddress import IPv4Address
 
-from patchbay.rules import lifetimes, mapping, marks
+from patchbay.rules import lifetimes, mapping, marks, unsolicited
 from patchbay.rules.model import (
     Branch,
     Chain,
@@ -90,7 +90,9 @@ class _Nat:
             (self._from_wan, match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED)),
             (Verdict.ACCEPT,),
         )
-        self._unasked = Rule((self._from_wan,), (Verdict.DROP,), "belongs to no flow from inside")
+        drop = Rule((self._from_wan,), (Verdict.DROP,), "belongs to no flow from inside")
+        late = config.refuse_syn_after is not None
+        self._unasked = (*([unsolicited.noted(self._from_wan)] if late else []), drop)
 
     def table(self) -> Table:
         echo_request = match(Field.ICMP_TYPE, IcmpType.ECHO_REQUEST)
@@ -105,7 +107,7 @@ class _Nat:
                     Hook.INPUT,
                     self._known,
                     Rule((self._from_wan, echo_request), (Verdict.ACCEPT,)),
-                    self._unasked,
+                    *self._unasked,
                 ),
                 _filter("forward", Hook.FORWARD, *self._forwarded()),
                 _translating("prerouting", Hook.PREROUTING, *self._arriving()),
@@ -122,7 +124,7 @@ class _Nat:
         if self._config.exempt:
             exempt = match(Field.IP_SADDR, *self._config.exempt)
             yield Rule((self._from_wan, exempt), (Verdict.ACCEPT,))
-        yield self._unasked
+        yield from self._unasked
         yield Rule(
             (self._to_wan, match(Field.CT_STATE, CtState.INVALID)),
             (Verdict.DROP,),

@@ -25,6 +25,7 @@ from patchbay.rules.model import (
     Found,
     Goto,
     Jump,
+    Log,
     Masquerade,
     NatFlag,
     Operation,
@@ -60,6 +61,8 @@ def encoded(statement: Statement) -> Iterator[bytes]:
     match statement:
         case Counter():
             yield expression("counter")
+        case Log(group=group):
+            yield expression("log", attribute(1, group.to_bytes(2, "big")))
         case Verdict():
             yield verdict(_VERDICTS[statement])
         case Jump(chain=chain):

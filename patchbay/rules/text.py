@@ -20,6 +20,7 @@ from patchbay.rules.model import (
     Found,
     Goto,
     Jump,
+    Log,
     Masked,
     Masquerade,
     Member,
@@ -216,6 +217,8 @@ def _statement(statement: Statement) -> str:
     match statement:
         case Counter():
             return "counter"
+        case Log(group=group):
+            return f"log group {group}"
         case Verdict():
             return statement.value
         case Jump(chain=chain):

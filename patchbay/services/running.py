@@ -13,20 +13,25 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from patchbay.rules import portal as portal_rules
+from patchbay.rules import unsolicited as unsolicited_rules
+from patchbay.rules.words import L4Proto
 from patchbay.topology import edit
 from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Router, Topology
 from patchbay.values import FirewallConfig, Nat, NatConfig, PortMapping
+from patchbay.wiring.connection import NETLINK_NETFILTER
+from patchbay.wiring.conntrack import is_tracked
 from patchbay.wiring.kernel import Kernel
 
 if TYPE_CHECKING:
     from patchbay.services.http import Request
     from patchbay.services.leases import Leases
     from patchbay.services.sockets import DatagramServer, HttpServer, Loop
+    from patchbay.services.unsolicited import Syn, Unsolicited
 
 Note = Callable[..., None]
 """Writes an event down: its kind, and its fields."""
-_Server: TypeAlias = "HttpServer | DatagramServer"
+_Server: TypeAlias = "HttpServer | DatagramServer | Unsolicited"
 
 
 class Network(Protocol):
@@ -47,8 +52,8 @@ class _Wanted(NamedTuple):
     node: str
     cable: int
     """Tells a router from another one that has its name later."""
-    own: IPv4Address
-    """The router's address on its LAN."""
+    own: IPv4Address = IPv4Address(0)
+    """The router's address on its LAN, where that matters."""
 
 
 class Services:
@@ -61,6 +66,7 @@ class Services:
         self._network = network
         self._running: dict[_Wanted, list[_Server]] = {}
         self._leases: dict[_Wanted, Leases] = {}
+        self._unsolicited: dict[_Wanted, Unsolicited] = {}
 
     def follow(self, topology: Topology) -> None:
         """Start what a topology wants, and end what it does not.
@@ -89,13 +95,16 @@ class Services:
 
     def due(self) -> float | None:
         """Seconds until something ends by itself; None if nothing does."""
-        dues = [due for each in self._leases.values() if (due := each.due()) is not None]
-        return min(dues, default=None)
+        dues = (each.due() for each in self._timed())
+        return min((due for due in dues if due is not None), default=None)
 
     def expire(self) -> None:
         """End what is over."""
-        for leases in list(self._leases.values()):
-            leases.expire()
+        for each in self._timed():
+            each.expire()
+
+    def _timed(self) -> list[Leases | Unsolicited]:
+        return [*self._leases.values(), *self._unsolicited.values()]
 
     def _start(self, service: _Wanted) -> list[_Server]:
         with contextlib.ExitStack() as undo:
@@ -107,10 +116,15 @@ class Services:
 
     def _end(self, service: _Wanted, servers: list[_Server]) -> None:
         self._leases.pop(service, None)
+        self._unsolicited.pop(service, None)
         for server in servers:
             server.close()
 
     def _servers(self, service: _Wanted) -> Iterator[_Server]:
+        if service.kind == "unsolicited":
+            yield self._listener(service)
+            return
+
         from patchbay.services import igd, nat_pmp, pcp, ssdp
         from patchbay.services.leases import Leases
         from patchbay.services.sockets import DatagramServer, HttpServer
@@ -149,6 +163,33 @@ class Services:
 
         self._note("portal_asked", node=service.node, source=host, url=portal.url(request))
         return portal.answer(request, service.own)
+
+    def _listener(self, service: _Wanted) -> Unsolicited:
+        from patchbay.services.unsolicited import Unsolicited
+        from patchbay.wiring.packet_log import PacketLog
+
+        with self._kernel.inside(service.node):
+            log = PacketLog(unsolicited_rules.GROUP)
+        made = self._unsolicited[service] = Unsolicited(
+            self._loop,
+            log,
+            functools.partial(self._delay, service.node),
+            functools.partial(self._answer_late, service.node),
+        )
+        return made
+
+    def _delay(self, node: str, version: int) -> int | None:
+        router = self._network.topology.routers[node]
+        return unsolicited_rules.delay(router.nat, router.firewall, version=version)
+
+    def _answer_late(self, node: str, syn: Syn) -> None:
+        from patchbay.services import unsolicited
+
+        if is_tracked(self._kernel.connection(node, NETLINK_NETFILTER), L4Proto.TCP, syn.flow):
+            return
+        translated = self._network.topology.routers[node].nat is not Nat.NONE
+        with self._kernel.inside(node):
+            unsolicited.send(unsolicited.error_about(syn, translated=translated), syn)
 
     def _external(self, node: str) -> IPv4Address:
         uplink = self._network.topology.routers[node].uplink
@@ -197,6 +238,8 @@ class Services:
 
 def _wanted(topology: Topology) -> Iterator[_Wanted]:
     for router in topology.routers.values():
+        if _answers_late(router):
+            yield _Wanted("unsolicited", router.name, router.uplink.cable)
         if router.downstream is None:
             continue
         place = router.name, router.uplink.cable, router.downstream[1]
@@ -204,6 +247,13 @@ def _wanted(topology: Topology) -> Iterator[_Wanted]:
             yield _Wanted("portal", *place)
         if router.port_mapping and router.nat is not Nat.NONE:
             yield _Wanted("port mapping", *place)
+
+
+def _answers_late(router: Router) -> bool:
+    delays = (
+        unsolicited_rules.delay(router.nat, router.firewall, version=version) for version in (4, 6)
+    )
+    return any(each is not None for each in delays)
 
 
 def _has_portal(router: Router) -> bool:

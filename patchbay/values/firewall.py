@@ -9,7 +9,7 @@ from types import MappingProxyType
 from patchbay.errors import Problems
 from patchbay.values.firewall_rule import FirewallAction, FirewallRule, PortPolicy
 from patchbay.values.nat_config import NatFiltering
-from patchbay.values.parsing import NamedEnum, parse, put
+from patchbay.values.parsing import NamedEnum, parse, put, put_seconds
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -39,6 +39,10 @@ class FirewallConfig:
             and routing headers of type 0 (REC-4).
         block_icmp_frag_needed: drop what path MTU discovery lives by, "fragmentation needed" of
             ICMP and "packet too big" of ICMPv6, passing or of the router's own making.
+        refuse_syn_after: with `block_inbound`, seconds after which a TCP SYN that was dropped is
+            answered with "communication administratively prohibited" of ICMP, unless its flow has
+            been begun from inside meanwhile (RFC 6092 REC-34: 6 or more); None for never. Of IPv4
+            behind NAT it is `NatConfig.refuse_syn_after` that says so.
         captive_portal: hold hosts of the LAN back until `Router.release`: web requests (to TCP port
             80, over IPv4) get a page of the router, names can be asked for (port 53), and all else
             that would leave is rejected.
@@ -56,6 +60,7 @@ class FirewallConfig:
     block_spoofed: bool
     block_icmp_frag_needed: bool
     captive_portal: bool
+    refuse_syn_after: int | None
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class FirewallConfig:
         block_spoofed: bool = False,
         block_icmp_frag_needed: bool = False,
         captive_portal: bool = False,
+        refuse_syn_after: int | None = None,
     ) -> None:
         problems = Problems()
         flags = {
@@ -99,6 +105,10 @@ class FirewallConfig:
         put(self, "filtering", NatFiltering, filtering, problems)
         if self.refuse is FirewallAction.ACCEPT:
             problems.add("refuse", "'accept' refuses nothing; it is 'drop' or 'reject'")
+        put_seconds(self, "refuse_syn_after", refuse_syn_after, problems)
+        if refuse_syn_after is not None and self.refuse is FirewallAction.REJECT:
+            message = "is for SYNs that are dropped; with refuse='reject' they are answered at once"
+            problems.add("refuse_syn_after", message)
         if not self.stateful and self.filtering is not _STRICT:
             problems.add("filtering", "who may answer is only known to a firewall with state")
         problems.check()
@@ -130,6 +140,7 @@ _FIREWALLS: Mapping[Firewall, FirewallConfig | None] = MappingProxyType(
             filtering=NatFiltering.ENDPOINT_INDEPENDENT,  # RFC 6092 REC-11, REC-17, REC-33
             allow_ipsec=True,
             block_spoofed=True,
+            refuse_syn_after=6,  # RFC 6092 REC-34
         ),
         Firewall.CORPORATE: FirewallConfig(
             block_inbound=True,

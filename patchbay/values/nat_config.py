@@ -16,6 +16,7 @@ from patchbay.values.parsing import (
     is_port_range,
     parse,
     put,
+    put_seconds,
 )
 
 _T = TypeVar("_T")
@@ -159,6 +160,10 @@ class NatConfig:
             REQ-8). That of a TCP connection is held for `timeouts.tcp_closing` at least.
         inbound_refresh: whether packets from outside keep a UDP mapping alive as well (RFC 4787
             REQ-6a); those from inside always do.
+        refuse_syn_after: seconds after which a TCP SYN from outside that belongs to no mapping is
+            answered with "port unreachable" of ICMP, unless its flow has been begun from inside
+            meanwhile (RFC 5382 REQ-4: 6 or more); None for never (REQ-4a), which is also what a
+            firewall makes of it that blocks inbound flows and has none itself.
         rebind_every: seconds after which all mappings are given up for new ones, again and again;
             None for never.
         rebind_address: whether that changes the external address too.
@@ -184,6 +189,7 @@ class NatConfig:
     inbound_refresh: bool
     rebind_every: float | None
     rebind_address: bool
+    refuse_syn_after: int | None
 
     def __init__(
         self,
@@ -208,6 +214,7 @@ class NatConfig:
         inbound_refresh: bool = True,
         rebind_every: float | None = None,
         rebind_address: bool = False,
+        refuse_syn_after: int | None = None,
     ) -> None:
         problems = Problems()
         put(self, "mapping", NatMapping, mapping, problems)
@@ -239,6 +246,7 @@ class NatConfig:
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
+        put_seconds(self, "refuse_syn_after", refuse_syn_after, problems)
         self._check_numbers(problems)
         self._check_addresses(problems)
         problems.check()

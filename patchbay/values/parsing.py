@@ -148,6 +148,13 @@ def put(
     object.__setattr__(owner, name, parsed)
 
 
+def put_seconds(owner: object, name: str, value: object, problems: Problems) -> None:
+    """Set a field of a frozen dataclass to a whole number of seconds or to None, or add a problem."""
+    object.__setattr__(owner, name, value)
+    if value is not None and not (is_int(value) and 1 <= value < 2**31):
+        problems.add(name, f"{value!r} is not a whole number of seconds from 1 on")
+
+
 def is_int(value: object) -> TypeGuard[int]:
     """Whether a value is an integer, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -121,6 +121,14 @@ class Connection:
         if first:
             raise first
 
+    def waiting(self, room: int) -> bytes:
+        """What the kernel has said without being asked, as much as it says at once; does not wait.
+
+        Raises:
+            OSError: EAGAIN, there is nothing; ENOBUFS, some of it was lost.
+        """
+        return self._socket.recv(room, socket.MSG_DONTWAIT)
+
     def _exchange(self, message: Message, flags: int) -> Iterator[Answer]:
         number = self._next()
         self._socket.send(message.packed(number, flags))

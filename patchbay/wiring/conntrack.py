@@ -10,7 +10,15 @@ from ipaddress import IPv4Address, IPv6Address
 from patchbay.rules.words import CtStatus
 from patchbay.topology.steps import IPAddress
 from patchbay.wiring.connection import Connection
-from patchbay.wiring.netlink import NFGENMSG, KernelError, Message, attributes, nested
+from patchbay.wiring.netlink import (
+    NFGENMSG,
+    KernelError,
+    Message,
+    attribute,
+    attributes,
+    nested,
+    u8,
+)
 
 _SUBSYSTEM = 1 << 8
 _GET = Message(_SUBSYSTEM | 1, 0, NFGENMSG.pack(0, 0, 0), "list the tracked connections")
@@ -61,6 +69,29 @@ class ConntrackEntry:
 def conntrack(connection: Connection) -> tuple[ConntrackEntry, ...]:
     """All tracked connections, oldest or not: in the order of the kernel's hash table."""
     return tuple(map(_entry, connection.dump(_GET)))
+
+
+def is_tracked(connection: Connection, protocol: int, flow: ConntrackTuple) -> bool:
+    """Whether a flow is one of the directions of a tracked connection."""
+    v4 = flow.source.version == 4
+    family = socket.AF_INET if v4 else socket.AF_INET6
+    ends = (_CTA_IP_V4_SRC, _CTA_IP_V4_DST) if v4 else (_CTA_IP_V6_SRC, _CTA_IP_V6_DST)
+    addresses = zip(ends, (flow.source, flow.destination), strict=True)
+    ip = nested(_CTA_TUPLE_IP, *(attribute(kind, each.packed) for kind, each in addresses))
+    ports = nested(
+        _CTA_TUPLE_PROTO,
+        u8(_CTA_PROTO_NUM, protocol),
+        attribute(_CTA_PROTO_SRC_PORT, flow.source_port.to_bytes(2, "big")),
+        attribute(_CTA_PROTO_DST_PORT, flow.destination_port.to_bytes(2, "big")),
+    )
+    body = NFGENMSG.pack(family, 0, 0) + nested(_CTA_TUPLE_ORIG, ip, ports)
+    try:
+        connection.get(Message(_SUBSYSTEM | 1, 0, body, "find a tracked connection"))
+    except KernelError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise
+    return True
 
 
 def flush_conntrack(connection: Connection) -> None:

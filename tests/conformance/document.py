@@ -23,13 +23,12 @@ What the RFCs ask of a NAT, and which kinds of NAT do it. Every cell is measured
 TAIL = """
 `home` and `cgnat` do all that the RFCs say a NAT must. A port that others see is known before it is used only where the mapping is independent of the peer, so that RFC 5382 REQ-1 decides about the second row of REQ-2a. Where another kind does not, it is because routers of that kind do not: `home_legacy` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these.
 
-What a `NatConfig` can say beyond its kind is tested setting by setting, each beside a setting that does not do it: pooling (RFC 4787 REQ-2, RFC 6888 REQ-2), port parity (REQ-4), outbound and inbound refresh (REQ-6), exempt destinations (RFC 6888 REQ-6), hold-down of ports (RFC 6888 REQ-8), quotas, blocks. All of them together, in random combinations with random traffic of UDP, are compared packet by packet with a model.
+What a `NatConfig` can say beyond its kind is tested setting by setting, each beside a setting that does not do it: pooling (RFC 4787 REQ-2, RFC 6888 REQ-2), port parity (REQ-4), outbound and inbound refresh (REQ-6), exempt destinations (RFC 6888 REQ-6), hold-down of ports (RFC 6888 REQ-8), quotas, blocks, and an answer to unsolicited SYNs, late (RFC 5382 REQ-4: no kind gives one by itself, which REQ-4a leaves to its policy). All of them together, in random combinations with random traffic of UDP, are compared packet by packet with a model.
 
 A kernel's rules cannot do these:
 
 | requirement | | why |
 |---|---|---|
-| RFC 5382 REQ-4 | SHOULD answer an unsolicited SYN after six seconds | a packet is dropped or answered at once; so it is never answered, which REQ-4a allows |
 | RFC 5508 REQ-3a | drop errors with a wrong checksum in the inner IP header | connection tracking does not check it |
 | RFC 5508 REQ-8, RFC 6888 REQ-11 | SHOULD answer with ICMP when no port is left | a port is sought where packets can be dropped only; a host that has its share is told |
 | RFC 4787 REQ-7 | handle the same subnet on both sides | a lab refuses to be built so, and says which subnets overlap |
@@ -49,7 +48,7 @@ What RFC 6092 recommends of routers for homes, and which kinds of firewall do it
 
 """
 FIREWALLS_TAIL = """
-`block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is never answered, where REC-34 wants an ICMP error six seconds later; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what the private LANs of a lab have, and all that a host of a `home` has: without them it would have no IPv6. Four rules keep them in: `FirewallRule("drop", direction, source="fc00::/7")` and the same with `destination=`, for either direction. Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
+`block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is answered after six seconds (REC-34), unless its connection was begun from inside meanwhile; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what the private LANs of a lab have, and all that a host of a `home` has: without them it would have no IPv6. Four rules keep them in: `FirewallRule("drop", direction, source="fc00::/7")` and the same with `destination=`, for either direction. Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
 """
 PRESETS = """
 The same for the kinds that have a name:

@@ -7,10 +7,12 @@ The router does no NAT, which would hide what its firewall does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import crafted
 
@@ -281,6 +283,27 @@ def tcp_strangers_come_in(wall: Wall) -> bool:
             return True
 
 
+def syns_are_answered_late(wall: Wall) -> bool:
+    """With a second in place of the six that the kind has; nobody is answered before."""
+    office = wall.lab.router("office")
+    firewall = office.firewall
+    config = firewall if isinstance(firewall, FirewallConfig) else firewall.config
+    late = config is not None and config.refuse_syn_after == 6
+    if late:
+        office.set_firewall(replace(config, refuse_syn_after=1))
+    with wall.tcp("laptop") as inside, wall.tcp("one") as outside:
+        outside.settimeout(PATIENCE if late else wall.patience)
+        began = time.monotonic()
+        try:
+            outside.connect(inside.getsockname())
+        except OSError as error:
+            prohibited = errno.EHOSTUNREACH if wall.version == 4 else errno.EACCES
+            return error.errno == prohibited and time.monotonic() - began >= 1
+        finally:
+            office.set_firewall(firewall)
+    return False
+
+
 def remembers(seconds: dict[str, int]) -> Callable[[Wall], bool]:
     """Whether timeouts of connection tracking are at least these."""
 
@@ -383,6 +406,10 @@ RECOMMENDATIONS = (
     ),
     Recommendation(
         "REC-33", "SHOULD", "TCP: endpoint-independent filtering", tcp_strangers_come_in, OPEN
+    ),
+    Recommendation(
+        "REC-34", "MUST", "TCP: an unsolicited SYN is answered after 6 s, with an ICMP error",
+        syns_are_answered_late, frozenset({"block_inbound"}),
     ),
     Recommendation(
         "REC-35", "MUST NOT", "an open connection is remembered for 2 h 4 min, a half-open one for 4 min",

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 from support import Traffic, ask_briefly, held_open, reaches, refused
 
-from patchbay import ConfigError, Firewall, FirewallConfig, FirewallRule, PortPolicy
+from patchbay import ConfigError, Firewall, FirewallConfig, FirewallRule, NatConfig, PortPolicy
 
 VERSIONS = [4, 6]
 
@@ -289,6 +289,12 @@ def test_a_firewall_can_be_the_black_hole(net):
         ),
         (lambda: FirewallConfig(refuse="accept"), ["refuses nothing"]),
         (lambda: FirewallConfig(stateful=False, filtering="address_dependent"), ["with state"]),
+        (lambda: FirewallConfig(refuse_syn_after=0), ["refuse_syn_after", "seconds from 1 on"]),
+        (lambda: NatConfig(refuse_syn_after=2.5), ["refuse_syn_after", "seconds from 1 on"]),
+        (
+            lambda: FirewallConfig(refuse="reject", refuse_syn_after=6),
+            ["refuse_syn_after", "answered at once"],
+        ),
         (lambda: FirewallConfig(outbound_tcp=[80]), ["PortPolicy.allow(80)"]),
         (lambda: FirewallConfig(rules=["drop"]), ["rules[0]", "not a FirewallRule"]),
     ],

@@ -250,6 +250,7 @@ def test_values_that_cannot_be_built_yet_are_still_written_and_read():
             inbound_refresh=False,
             rebind_every=2.5,
             rebind_address=True,
+            refuse_syn_after=7,
         ),
         nat_v6=NatV6Mode.NPTV6,
         firewall=FirewallConfig(

@@ -204,6 +204,7 @@ def test_kinds_of_firewall_are_spelled_out():
         filtering="endpoint_independent",
         allow_ipsec=True,
         block_spoofed=True,
+        refuse_syn_after=6,
     )
     assert corporate.outbound_tcp == PortPolicy.allow(443, 80)
     assert corporate.outbound_udp.ports == (53,)

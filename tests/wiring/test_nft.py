@@ -11,11 +11,12 @@ from itertools import permutations
 
 import pytest
 
-from patchbay.rules import encode, firewall, nat, text
+from patchbay.rules import encode, firewall, nat, text, unsolicited
 from patchbay.rules.model import (
     Chain,
     Counter,
     Dnat,
+    Log,
     Masquerade,
     Match,
     NatFlag,
@@ -267,6 +268,8 @@ def test_refusals_and_comments(kernel):
         Rule((match(Field.TCP_DPORT, 25),), (Reject(RejectWith.TCP_RESET),)),
         Rule((), (Reject(),), "everything else"),
         Rule((), (Reject(RejectWith.ICMPX_ADMIN_PROHIBITED),)),
+        Rule((), (Log(0),)),
+        unsolicited.noted(match(Field.IIFNAME, "wan")),
     )
     chain = Chain(name="in", type=ChainType.FILTER, hook=Hook.INPUT, priority=7, rules=rules)
     listed_as_printed(Table(family=Family.INET, name="test", chains=(chain,)))

@@ -421,4 +421,5 @@ _FIREWALL_FIELDS: Mapping[str, Parser] = {
     "block_spoofed": _flag,
     "block_icmp_frag_needed": _flag,
     "captive_portal": _flag,
+    "refuse_syn_after": as_is,
 }
