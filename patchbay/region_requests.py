@@ -6,11 +6,12 @@ from typing import cast
 
 from actors.protocol import Plain
 from patchbay.link_requests import LinkRequests
+from patchbay.player import described
 from patchbay.topology import edit_regions, partitions
 from patchbay.topology.graph import find_region, find_trunk, region_of
-from patchbay.topology.model import Partition
+from patchbay.topology.model import Lane, Partition
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.values import RegionLink
+from patchbay.topology.requests import LaneRequest
 
 
 class RegionRequests(LinkRequests):
@@ -24,12 +25,13 @@ class RegionRequests(LinkRequests):
         """The region that a router is in."""
         return region_of(self._topology, node)
 
-    def on_update_region_link(self, one: str, other: str, link: Plain, back: Plain) -> Plain:
+    def on_update_region_link(
+        self, one: str, other: str, link: Plain, back: Plain, since: str = "now"
+    ) -> Plain:
         """Set what packets between two regions meet."""
-        there, reverse = from_plain(RegionLink, link), from_plain(RegionLink, back)
-        self._change(
-            edit_regions.update_link(self._able(self._topology), one, other, there, reverse)
-        )
+        there, reverse = from_plain(LaneRequest, link), from_plain(LaneRequest, back)
+        before, begun = self._able(self._topology), self._player.begun(since)
+        self._change(edit_regions.update_link(before, one, other, there, reverse, begun))
         self._note_link(one, other, "changed")
         return None
 
@@ -74,5 +76,23 @@ class RegionRequests(LinkRequests):
         return None
 
     def _note_link(self, one: str, other: str, what: str = "added") -> None:
-        trunk = cast("dict[str, Plain]", to_plain(find_trunk(self._topology, one, other)))
-        self._log.add(f"region_link_{what}", regions=trunk.pop("ends"), **trunk)
+        trunk = find_trunk(self._topology, one, other)
+        self._log.add(
+            f"region_link_{what}",
+            regions=[*trunk.ends],
+            number=trunk.number,
+            link=_told(trunk.link),
+            back=_told(trunk.back),
+            broken=trunk.broken,
+            reroute=trunk.reroute,
+        )
+
+
+def _told(lane: Lane) -> Plain:
+    """What an event tells of one direction of a link between regions."""
+    return {
+        "condition": to_plain(lane.condition),
+        "engine": to_plain(lane.engine),
+        "flows": to_plain(lane.flows),
+        "schedule": described(lane.timed_condition),
+    }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 
 from actors.connection import Connection
 from actors.protocol import Plain
-from patchbay.errors import Problems
 from patchbay.nodes import LabNode, Router
 from patchbay.topology import model
 from patchbay.topology.graph import region_of
@@ -17,11 +16,21 @@ from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.requests import (
     Request,
-    check_region_links,
+    lane_requests,
     region_request,
     trunk_request,
 )
-from patchbay.values import Named, RegionLink, name_of
+from patchbay.values import (
+    FlowMatch,
+    LinkCondition,
+    LinkEngine,
+    Named,
+    RegionCondition,
+    RegionLink,
+    Since,
+    check_since,
+    name_of,
+)
 
 if TYPE_CHECKING:
     from patchbay.lab import Lab
@@ -117,7 +126,7 @@ class LabRegions(ABC):
         return self._handle(name)
 
     def add_world(
-        self, links: Mapping[tuple[str, str], RegionLink] = RegionLink.WORLD
+        self, links: Mapping[tuple[str, str], RegionCondition | str] = RegionLink.WORLD
     ) -> Mapping[str, Region]:
         """Add regions and the links between them: by default five parts of the world.
 
@@ -158,45 +167,72 @@ class LabRegions(ABC):
         self,
         a: Named | str,
         b: Named | str,
-        link: RegionLink = RegionLink(),  # noqa: B008 (it is frozen)
+        link: RegionCondition | str | None = None,
         *,
-        back: RegionLink | None = None,
+        back: RegionCondition | str | None = None,
+        flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
+        back_flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
+        engine: LinkEngine | str | None = None,
     ) -> None:
         """Link two regions: all that is in one reaches all that is in the other, by IPv4 and IPv6.
 
         Args:
             a: a region.
             b: another one.
-            link: what packets from `a` to `b` meet, such as `RegionLink.good(80)`; nothing if not
+            link: what packets from `a` to `b` meet, such as `RegionLink.good(80)`: a condition as
+                any link takes it, the name of a preset, a `Schedule` or a `Trace`; nothing if not
                 given.
             back: what packets from `b` to `a` meet; the same if not given.
+            flows: what packets of some flows from `a` to `b` meet instead: a condition for each,
+                the first that matches holds.
+            back_flows: the same for packets from `b` to `a`; the same as `flows` if not given.
+            engine: what makes it; the lab's if not given.
 
         Raises:
-            ConfigError: there is no such region, or they are linked already.
+            ConfigError: there is no such region or condition, they are linked already, or this
+                host cannot make the condition.
         """
-        self._add(trunk_request(a, b, link, back))
+        self._add(trunk_request(a, b, link, back, flows, back_flows, engine))
 
     def update_region_link(
-        self, a: Named | str, b: Named | str, link: RegionLink, *, back: RegionLink | None = None
+        self,
+        a: Named | str,
+        b: Named | str,
+        link: RegionCondition | str | None,
+        *,
+        back: RegionCondition | str | None = None,
+        flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
+        back_flows: Mapping[FlowMatch, LinkCondition | str] | None = None,
+        engine: LinkEngine | str | None = None,
+        since: Since = "now",
     ) -> None:
-        """Set what packets between two linked regions meet from now on.
+        """Set what packets between two linked regions meet; no packet is lost by the change.
 
         Args:
             a: a region.
             b: another one.
-            link: what packets from `a` to `b` meet.
+            link: what packets from `a` to `b` meet; None for nothing.
             back: what packets from `b` to `a` meet; the same if not given.
+            flows: what packets of some flows from `a` to `b` meet instead; without it no flow
+                meets anything else, whatever did before.
+            back_flows: the same for packets from `b` to `a`; the same as `flows` if not given.
+            engine: what makes it; the lab's if not given.
+            since: what the times of a schedule or trace count from: `now`, or the beginning of the
+                `lab`.
 
         Raises:
-            ConfigError: they are not linked.
+            ConfigError: they are not linked, there is no such condition, or this host cannot make
+                it, at any time of a schedule or trace.
         """
         one, other = name_of(a), name_of(b)
-        reverse = link if back is None else back
-        problems = Problems()
-        check_region_links(problems, f"link between regions {one!r} and {other!r}", link, reverse)
-        problems.check()
+        there, reverse = lane_requests(one, other, link, back, flows, back_flows, engine)
         self.request(
-            "update_region_link", one=one, other=other, link=to_plain(link), back=to_plain(reverse)
+            "update_region_link",
+            one=one,
+            other=other,
+            link=to_plain(there),
+            back=to_plain(reverse),
+            since=check_since(since),
         )
 
     def unlink_regions(self, a: Named | str, b: Named | str) -> None:

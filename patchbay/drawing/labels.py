@@ -14,7 +14,6 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
-    RegionLink,
 )
 
 
@@ -101,12 +100,13 @@ def link(trunk: Trunk, near: str | None = None) -> str:
         trunk: the link.
         near: the region that it is seen from; the first of its ends if not given.
     """
-    out, back = trunk.link, trunk.back
+    out, back = trunk.link.condition, trunk.back.condition
     if near == trunk.ends[1]:
         out, back = back, out
-    shown = [] if out == RegionLink() == back else [condition(out.condition)]
+    shown = [] if out is None else [condition(out)]
     if out != back:
-        shown = [f"↑{condition(out.condition)} ↓{condition(back.condition)}"]
+        plain = LinkCondition.LAN
+        shown = [f"↑{condition(out or plain)} ↓{condition(back or plain)}"]
     if trunk.broken:
         shown.append("broken, gone around" if trunk.reroute else "broken")
     return ", ".join(shown)

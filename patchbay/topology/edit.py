@@ -12,7 +12,7 @@ from typing import Literal
 
 from patchbay.errors import ConfigError, Problem, Problems
 from patchbay.links.spec import Flows
-from patchbay.topology import available
+from patchbay.topology import available, edit_regions
 from patchbay.topology.allocate import Ledger
 from patchbay.topology.domains import check_overlaps
 from patchbay.topology.draft import Draft
@@ -32,7 +32,7 @@ from patchbay.topology.model import Address, Device, Interface, Router, Topology
 from patchbay.topology.outside import claim_outside
 from patchbay.topology.partitions import without_member
 from patchbay.topology.playing import JUST_NOW, Begun
-from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
+from patchbay.topology.requests import DeviceRequest, LaneRequest, Request, RouterRequest
 from patchbay.values import (
     Firewall,
     FirewallConfig,
@@ -225,8 +225,12 @@ def set_condition(
 
     Packets of the flows meet something else. A schedule or a trace has begun as it says.
 
-    Of a router's own LAN, `up` is its downlink; what arrives from a LAN has no condition.
+    Of a router's own LAN, `up` is its downlink; what arrives from a LAN has no condition. Of a
+    region's interfaces, those have one that lead to other regions.
     """
+    if node in topology.regions:
+        lane = LaneRequest(condition=condition, engine=engine, flows=flows)
+        return edit_regions.set_condition(topology, node, name, lane, direction, begun)
     owner = find_node(topology, node)
     if isinstance(owner, Router) and name == LAN_BRIDGE:
         if direction != "up":

@@ -6,22 +6,63 @@ from dataclasses import replace
 
 from patchbay.errors import ConfigError, Problem, Problems
 from patchbay.topology.graph import find_region, find_trunk, with_entry
+from patchbay.topology.joints import trunk_interface
 from patchbay.topology.model import Topology, Trunk
-from patchbay.topology.region_draft import check_links, trunk_place
+from patchbay.topology.playing import JUST_NOW, Begun, with_lane
+from patchbay.topology.region_draft import check_lane, check_lanes, lane_of, trunk_place
+from patchbay.topology.requests import LaneRequest
 from patchbay.topology.ways import find_ways
-from patchbay.values import RegionLink
 
 
 def update_link(
-    topology: Topology, one: str, other: str, link: RegionLink, back: RegionLink
+    topology: Topology,
+    one: str,
+    other: str,
+    link: LaneRequest,
+    back: LaneRequest,
+    begun: Begun = JUST_NOW,
 ) -> Topology:
-    """Set what packets meet on a link: from the first region to the second, and back."""
+    """Set what packets meet on a link: from the first region to the second, and back.
+
+    A schedule or a trace has begun as it says.
+    """
     trunk, problems = find_trunk(topology, one, other), Problems()
-    check_links(topology, problems, trunk_place(one, other), link, back)
+    check_lanes(topology, problems, trunk_place(one, other), link, back)
     problems.check()
     if trunk.ends[0] != one:
         link, back = back, link
-    return _with_trunk(topology, replace(trunk, link=link, back=back))
+    after = replace(trunk, link=lane_of(link, begun), back=lane_of(back, begun))
+    return _with_trunk(topology, after)
+
+
+def set_condition(
+    topology: Topology,
+    region: str,
+    name: str,
+    lane: LaneRequest,
+    direction: str,
+    begun: Begun = JUST_NOW,
+) -> Topology:
+    """Set what packets meet that leave a region by an interface, or arrive at it.
+
+    Raises:
+        ConfigError: that is no end of a link between regions, or this host cannot make it.
+    """
+    place, problems = f"region {region!r}, {name}, condition", Problems()
+    if direction not in ("up", "down", "both"):
+        problems.add(place, f"{direction!r} is no direction: it is 'up', 'down' or 'both'")
+    for trunk in topology.trunks:
+        if region in trunk.ends and trunk_interface(trunk) == name:
+            check_lane(topology, problems, place, lane)
+            problems.check()
+            met = lane_of(lane, begun)
+            if direction in ("up", "both"):
+                topology = with_lane(topology, (region, name, "up"), met)
+            if direction in ("down", "both"):
+                topology = with_lane(topology, (region, name, "down"), met)
+            return topology
+    message = "it is no end of a link between regions: only these take conditions"
+    raise ConfigError(Problem(place, message))
 
 
 def unlink(topology: Topology, one: str, other: str) -> Topology:

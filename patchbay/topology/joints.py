@@ -12,8 +12,7 @@ from ipaddress import IPv6Address
 
 from patchbay.topology.graph import UPLINK, port_name
 from patchbay.topology.macs import exchange_macs, link_local, trunk_macs
-from patchbay.topology.model import IX, Region, Router, Topology, Trunk
-from patchbay.values import LinkCondition
+from patchbay.topology.model import CLEAN_LANE, IX, Lane, Region, Router, Topology, Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Joint:
         peer: the region at the other end, or `IX`.
         peer_interface: what the other end is called there.
         peer_mac: the hardware address of the other end.
-        met: what packets meet that leave by this end, and by the other; None for nothing.
+        lanes: what packets meet that leave by this end, and by the other.
     """
 
     node: str
@@ -36,7 +35,7 @@ class Joint:
     peer: str
     peer_interface: str
     peer_mac: str
-    met: tuple[LinkCondition | None, LinkCondition | None] = (None, None)
+    lanes: tuple[Lane, Lane] = (CLEAN_LANE, CLEAN_LANE)
 
     @property
     def hop(self) -> IPv6Address:
@@ -58,13 +57,16 @@ def trunk_joints(trunk: Trunk) -> tuple[Joint, Joint]:
     """The ends of the cable between two regions, in the order of the trunk's own."""
     one, other = trunk.ends
     near, far = trunk_macs(trunk.number)
-    name = f"trunk{trunk.number}"
-    conditions = (trunk.link.condition, trunk.back.condition)
-    there, back = (None if each.perfect else each for each in conditions)
+    name = trunk_interface(trunk)
     return (
-        Joint(one, name, near, other, name, far, (there, back)),
-        Joint(other, name, far, one, name, near, (back, there)),
+        Joint(one, name, near, other, name, far, (trunk.link, trunk.back)),
+        Joint(other, name, far, one, name, near, (trunk.back, trunk.link)),
     )
+
+
+def trunk_interface(trunk: Trunk) -> str:
+    """What both ends of a link between regions are called."""
+    return f"trunk{trunk.number}"
 
 
 def joint_at(trunk: Trunk, region: str) -> Joint:

@@ -24,9 +24,9 @@ from patchbay.values import (
     NatConfig,
     NatV6Mode,
     PortMapping,
-    RegionLink,
     RouterPreset,
     Schedule,
+    TimedCondition,
     Trace,
 )
 
@@ -154,6 +154,28 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One direction of a link between two regions: what packets meet there."""
+
+    condition: LinkCondition | None = None
+    """None for nothing."""
+    engine: LinkEngine | None = None
+    """What makes `condition`; None for what the lab says."""
+    flows: Flows = ()
+    """What packets of some flows meet instead of `condition`."""
+    playing: Playing | None = None
+    """What `condition` follows; None if it stays what it is."""
+
+    @property
+    def timed_condition(self) -> TimedCondition | None:
+        """What was set: a condition, or what it follows."""
+        return self.condition if self.playing is None else self.playing.timeline
+
+
+CLEAN_LANE = Lane()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trunk:
     """A link between two regions: the cable, and what packets meet on it."""
 
@@ -161,9 +183,9 @@ class Trunk:
     """Unique among the trunks of the lab; free again when the trunk is removed."""
     ends: tuple[str, str]
     """The two regions, in the order in which they were given."""
-    link: RegionLink
+    link: Lane = CLEAN_LANE
     """What packets from the first region to the second meet."""
-    back: RegionLink
+    back: Lane = CLEAN_LANE
     """What packets from the second region to the first meet."""
     broken: bool = False
     reroute: bool = False

@@ -8,13 +8,21 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 from patchbay.topology.graph import LAN_BRIDGE, interfaces, with_entry
-from patchbay.topology.model import Interface, Playing, Router, Topology
+from patchbay.topology.joints import trunk_interface
+from patchbay.topology.model import Interface, Lane, Playing, Router, Topology, Trunk
 from patchbay.values import LinkCondition, Schedule, TimedCondition, Trace, condition_now
 
 Way: TypeAlias = Literal["up", "down"]
 
 Place: TypeAlias = tuple[str, str, Way]
-"""One direction of a link: the name of a node, of its interface, and whether packets leave there."""
+"""One direction of a link: the name of a node, of its interface, and whether packets leave there.
+
+A link between regions has an interface at both of its ends; a direction of it is named by that
+where packets leave."""
+
+
+_Link: TypeAlias = Interface | Router | Lane
+"""What has conditions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +72,16 @@ def all_playing(topology: Topology) -> Iterator[tuple[Place, Playing]]:
     for router in topology.routers.values():
         if router.downlink_playing is not None:
             yield (router.name, LAN_BRIDGE, "up"), router.downlink_playing
+    for trunk in topology.trunks:
+        for region, lane in zip(trunk.ends, (trunk.link, trunk.back), strict=True):
+            if lane.playing is not None:
+                yield (region, trunk_interface(trunk), "up"), lane.playing
 
 
 def playing_at(topology: Topology, place: Place) -> Playing | None:
     """Return what a direction of a link follows; None if its condition stays what it is."""
-    return dict(all_playing(topology)).get(place)
+    lane = _lane_at(topology, place)
+    return dict(all_playing(topology)).get(place) if lane is None else lane.playing
 
 
 def conditions_at(topology: Topology) -> dict[Place, LinkCondition | None]:
@@ -79,7 +92,17 @@ def conditions_at(topology: Topology) -> dict[Place, LinkCondition | None]:
         found[owner, each.name, "down"] = each.condition_down
     for router in topology.routers.values():
         found[router.name, LAN_BRIDGE, "up"] = router.downlink
+    for trunk in topology.trunks:
+        lanes = trunk.link, trunk.back
+        for region, (out, back) in zip(trunk.ends, (lanes, lanes[::-1]), strict=True):
+            found[region, trunk_interface(trunk), "up"] = out.condition
+            found[region, trunk_interface(trunk), "down"] = back.condition
     return found
+
+
+def with_lane(topology: Topology, place: Place, lane: Lane) -> Topology:
+    """Have packets of a direction of a link between regions meet something else."""
+    return _changed(topology, place, lambda _: lane)
 
 
 def played(topology: Topology, met: Mapping[Place, LinkCondition | None]) -> Topology:
@@ -95,9 +118,9 @@ def stopped(topology: Topology, place: Place) -> Topology:
     return _changed(topology, place, partial(_without_playing, place[2]))
 
 
-def _with_condition(
-    way: Way, condition: LinkCondition | None, of: Interface | Router
-) -> Interface | Router:
+def _with_condition(way: Way, condition: LinkCondition | None, of: _Link) -> _Link:
+    if isinstance(of, Lane):
+        return replace(of, condition=condition)
     if isinstance(of, Router):
         return replace(of, downlink=condition)
     if way == "up":
@@ -105,7 +128,9 @@ def _with_condition(
     return replace(of, condition_down=condition)
 
 
-def _without_playing(way: Way, of: Interface | Router) -> Interface | Router:
+def _without_playing(way: Way, of: _Link) -> _Link:
+    if isinstance(of, Lane):
+        return replace(of, playing=None)
     if isinstance(of, Router):
         return replace(of, downlink_playing=None)
     if way == "up":
@@ -113,16 +138,37 @@ def _without_playing(way: Way, of: Interface | Router) -> Interface | Router:
     return replace(of, playing_down=None)
 
 
-def _changed(
-    topology: Topology, place: Place, change: Callable[[Interface | Router], Interface | Router]
-) -> Topology:
-    """Change an interface, or the router whose LAN it is."""
+def _trunk_at(topology: Topology, place: Place) -> tuple[Trunk, bool] | None:
+    """The link between regions of a place, and whether it is the way back there; None for others."""
+    node, name, way = place
+    if node not in topology.regions:
+        return None
+    for trunk in topology.trunks:
+        if node in trunk.ends and trunk_interface(trunk) == name:
+            return trunk, (node == trunk.ends[0]) != (way == "up")
+    return None
+
+
+def _lane_at(topology: Topology, place: Place) -> Lane | None:
+    at = _trunk_at(topology, place)
+    if at is None:
+        return None
+    trunk, back = at
+    return trunk.back if back else trunk.link
+
+
+def _changed(topology: Topology, place: Place, change: Callable[[_Link], _Link]) -> Topology:
+    """Change an interface, the router whose LAN it is, or a direction of a link between regions."""
     node, name, _ = place
+    at = _trunk_at(topology, place)
+    if at is not None:
+        return _with_lane_changed(topology, *at, change)
     if node in topology.routers:
         router = topology.routers[node]
         changed = change(router if name == LAN_BRIDGE else router.uplink)
         if isinstance(changed, Interface):
             changed = replace(router, uplink=changed)
+        assert isinstance(changed, Router), "a router stays one"
         return replace(topology, routers=with_entry(topology.routers, node, changed))
     device = topology.devices[node]
     own = []
@@ -132,3 +178,13 @@ def _changed(
         own.append(kept)
     after = replace(device, interfaces=tuple(own))
     return replace(topology, devices=with_entry(topology.devices, node, after))
+
+
+def _with_lane_changed(
+    topology: Topology, trunk: Trunk, back: bool, change: Callable[[_Link], _Link]
+) -> Topology:
+    lane = change(trunk.back if back else trunk.link)
+    assert isinstance(lane, Lane), "a direction stays one"
+    changed = replace(trunk, back=lane) if back else replace(trunk, link=lane)
+    trunks = tuple(changed if each is trunk else each for each in topology.trunks)
+    return replace(topology, trunks=trunks)

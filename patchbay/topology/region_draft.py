@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 from patchbay.errors import Problems, nearest
 from patchbay.topology import available
 from patchbay.topology.graph import region_of
-from patchbay.topology.model import Region, Topology, Trunk
-from patchbay.topology.requests import RegionRequest, RouterRequest, TrunkRequest, lan_asked_for
-from patchbay.values import IpSupport, RegionLink
+from patchbay.topology.model import Lane, Region, Topology, Trunk
+from patchbay.topology.playing import JUST_NOW, Begun
+from patchbay.topology.requests import (
+    LaneRequest,
+    RegionRequest,
+    RouterRequest,
+    TrunkRequest,
+    lan_asked_for,
+)
+from patchbay.values import IpSupport
 
 if TYPE_CHECKING:
     from patchbay.topology.draft import Draft
@@ -51,13 +58,13 @@ def add_trunk(draft: Draft, request: TrunkRequest) -> None:
         draft.problems.add(place, "they are linked already")
     if request.number in {trunk.number for trunk in draft.trunks}:
         draft.problems.add(f"{place}, number", f"{request.number} is that of another link")
-    check_links(draft.base, draft.problems, place, request.link, request.back)
+    check_lanes(draft.base, draft.problems, place, request.link, request.back)
     if len(draft.problems) == before and draft.failed.isdisjoint(request.ends):
         trunk = Trunk(
             number=draft.ledger.trunk() if request.number is None else request.number,
             ends=request.ends,
-            link=request.link,
-            back=request.back,
+            link=lane_of(request.link, JUST_NOW),
+            back=lane_of(request.back, JUST_NOW),
             broken=request.broken,
             reroute=request.reroute,
         )
@@ -86,13 +93,24 @@ def upstream_of(draft: Draft, request: RouterRequest, place: str) -> str:
     return lan_asked_for(request)
 
 
-def check_links(
-    topology: Topology, problems: Problems, place: str, link: RegionLink, back: RegionLink
+def lane_of(request: LaneRequest, begun: Begun) -> Lane:
+    """Return what packets meet in a direction; a schedule or a trace has begun as it says."""
+    now, playing = begun.with_playing(request.condition)
+    return Lane(condition=now, engine=request.engine, flows=request.flows, playing=playing)
+
+
+def check_lanes(
+    topology: Topology, problems: Problems, place: str, link: LaneRequest, back: LaneRequest
 ) -> None:
     """Add a problem unless what packets are to meet on a link between regions can be had."""
-    available.check_condition(topology, link.condition, problems, place)
+    check_lane(topology, problems, place, link)
     if back != link:
-        available.check_condition(topology, back.condition, problems, f"{place}, back")
+        check_lane(topology, problems, f"{place}, back", back)
+
+
+def check_lane(topology: Topology, problems: Problems, place: str, lane: LaneRequest) -> None:
+    """The same for one direction."""
+    available.check_condition(topology, lane.condition, problems, place, lane.engine, lane.flows)
 
 
 def trunk_place(one: str, other: str) -> str:

@@ -49,7 +49,10 @@ def regions_facts(facts: Facts, topology: Topology) -> None:
         _join(facts, trunk.number, near, far)
         for end in (near, far):
             name = f"{end.node}/{end.peer}/up"
-            link = make_link(topology, name, end.met[0], None, MTU_DEFAULT)
+            lane = end.lanes[0]
+            link = make_link(
+                topology, name, lane.condition, lane.engine, MTU_DEFAULT, lane.flows, lane.playing
+            )
             if link is not None:
                 facts.links[end.node, end.interface] = link
     if topology.regions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from actors.protocol import Plain
 from patchbay.errors import ConfigError, Problems
@@ -24,7 +24,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
-    RegionLink,
+    RegionCondition,
     RouterPreset,
     Since,
     TimedCondition,
@@ -36,9 +36,11 @@ from patchbay.values import (
     parse_firewall,
     parse_flows,
     parse_nat,
+    parse_region_condition,
 )
 
 _T = TypeVar("_T")
+_FlowsAsTyped: TypeAlias = Mapping[FlowMatch, LinkCondition | str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +96,21 @@ class RegionRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRequest:
+    """What packets shall meet in one direction of a link between two regions."""
+
+    condition: TimedCondition | None = None
+    engine: LinkEngine | None = None
+    flows: Flows = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrunkRequest:
     """A link between two regions to be added."""
 
     ends: tuple[str, str]
-    link: RegionLink
-    back: RegionLink
+    link: LaneRequest
+    back: LaneRequest
     broken: bool = False
     reroute: bool = False
     number: int | None = None
@@ -250,7 +261,13 @@ def region_request(
 
 
 def trunk_request(
-    one: Named | str, other: Named | str, link: RegionLink, back: RegionLink | None
+    one: Named | str,
+    other: Named | str,
+    link: RegionCondition | str | None,
+    back: RegionCondition | str | None,
+    flows: _FlowsAsTyped = None,
+    back_flows: _FlowsAsTyped = None,
+    engine: LinkEngine | str | None = None,
 ) -> TrunkRequest:
     """Turn what was typed for `link_regions` into a request.
 
@@ -260,24 +277,77 @@ def trunk_request(
     problems = Problems()
     place = "link between regions"
     names = _read_name(one, problems, place), _read_name(other, problems, place)
-    if back is None:
-        back = link
-    check_region_links(problems, place, link, back)
+    there, reverse = _lane_requests(problems, place, link, back, flows, back_flows, engine)
     problems.check()
-    return TrunkRequest(ends=names, link=link, back=back)
+    return TrunkRequest(ends=names, link=there, back=reverse)
 
 
-def check_region_links(problems: Problems, place: str, *links: object) -> None:
-    """Add a problem for each of these that is no `RegionLink`."""
-    for link in dict.fromkeys(links):
-        if not isinstance(link, RegionLink):
-            problems.add(place, f"{link!r} is no RegionLink, such as RegionLink.good(80)")
+def lane_requests(
+    one: str,
+    other: str,
+    link: RegionCondition | str | None,
+    back: RegionCondition | str | None,
+    flows: _FlowsAsTyped,
+    back_flows: _FlowsAsTyped,
+    engine: LinkEngine | str | None,
+) -> tuple[LaneRequest, LaneRequest]:
+    """Turn what was typed for `update_region_link` into a request for either direction.
+
+    Raises:
+        ConfigError: values that are none; all of them are told.
+    """
+    problems = Problems()
+    place = f"link between regions {one!r} and {other!r}"
+    lanes = _lane_requests(problems, place, link, back, flows, back_flows, engine)
+    problems.check()
+    return lanes
+
+
+def _lane_requests(
+    problems: Problems,
+    place: str,
+    link: RegionCondition | str | None,
+    back: RegionCondition | str | None,
+    flows: _FlowsAsTyped,
+    back_flows: _FlowsAsTyped,
+    engine: LinkEngine | str | None,
+) -> tuple[LaneRequest, LaneRequest]:
+    """What is said of one direction only holds for both."""
+    asked = _read(LinkEngine, engine, "engine", problems, place)
+    there = _lane_request(problems, place, link, flows, asked)
+    if back is None and back_flows is None:
+        return there, there
+    reverse = _lane_request(
+        problems,
+        f"{place}, back",
+        link if back is None else back,
+        flows if back_flows is None else back_flows,
+        asked,
+    )
+    return there, reverse
+
+
+def _lane_request(
+    problems: Problems,
+    place: str,
+    condition: RegionCondition | str | None,
+    flows: _FlowsAsTyped,
+    engine: LinkEngine | None,
+) -> LaneRequest:
+    try:
+        met = parse_region_condition(condition, place)
+        return LaneRequest(
+            condition=met, engine=engine, flows=parse_flows(flows, f"{place}, flows")
+        )
+    except ConfigError as error:
+        problems.extend(error)
+        return LaneRequest()
 
 
 def condition_arguments(
     condition: TimedCondition | str | None,
     engine: LinkEngine | str | None,
-    flows: Mapping[FlowMatch, LinkCondition | str] | None,
+    flows: _FlowsAsTyped,
     since: Since,
 ) -> dict[str, Plain]:
     """Turn what was typed for a condition into what the lab is asked with.

@@ -153,7 +153,7 @@ def _bridge(topology: Topology, name: str) -> InterfaceSnapshot:
 
 def _joints(topology: Topology, name: str) -> Iterator[InterfaceSnapshot]:
     for joint in joints_of(topology, name):
-        out, back = joint.met
+        out, back = joint.lanes
         yield InterfaceSnapshot(
             name=joint.interface,
             lan=None,
@@ -163,8 +163,10 @@ def _joints(topology: Topology, name: str) -> Iterator[InterfaceSnapshot]:
             ll6=link_local(joint.mac),
             gateway6=link_local(joint.peer_mac),
             mtu=MTU_DEFAULT,
-            condition_up=out,
-            condition_down=back,
-            engine_up=_engine(topology, out, None, ()),
-            engine_down=_engine(topology, back, None, ()),
+            condition_up=out.condition,
+            condition_down=back.condition,
+            engine_up=_engine(topology, out.condition, out.engine, out.flows, out.playing),
+            engine_down=_engine(topology, back.condition, back.engine, back.flows, back.playing),
+            flows_up=out.flows,
+            flows_down=back.flows,
         )

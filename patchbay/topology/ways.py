@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 
-from patchbay.topology.model import Region, Trunk
+from patchbay.topology.model import Lane, Region, Trunk
+from patchbay.values import condition_now
 
 Pair = tuple[str, str]
 """Where packets are, and where they go."""
@@ -99,10 +100,16 @@ class _Links:
             refusing = cost.refusing + (here != target and self._refuses[here])
             for trunk in self._at[here]:
                 before = _far(trunk, here)
-                link = trunk.link if trunk.ends[0] == before else trunk.back
-                longer = _Cost(refusing, cost.hops + 1, cost.latency + link.latency_ms)
+                lane = trunk.link if trunk.ends[0] == before else trunk.back
+                longer = _Cost(refusing, cost.hops + 1, cost.latency + _latency(lane))
                 heappush(waiting, (longer, next(order), before, trunk))
         return found
+
+
+def _latency(lane: Lane) -> float:
+    """The latency that a way is chosen by: of a schedule the first one, as routes do not follow it."""
+    condition = condition_now(lane.timed_condition)
+    return 0 if condition is None else condition.latency_ms
 
 
 def _far(trunk: Trunk, near: str) -> str:

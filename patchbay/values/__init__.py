@@ -43,7 +43,7 @@ from patchbay.values.parsing import (
 )
 from patchbay.values.port_mapping import PortMapping
 from patchbay.values.program import PacketFunction, PacketProgram
-from patchbay.values.region import RegionLink
+from patchbay.values.region import RegionCondition, RegionLink, parse_region_condition
 from patchbay.values.router import IpSupport, Ipv6Provisioning, RouterPreset
 from patchbay.values.schedule import Hold, Ramp, Schedule
 from patchbay.values.timed import Since, TimedCondition, check_since, condition_now, parse_condition
@@ -88,6 +88,7 @@ __all__ = [
     "Ports",
     "QueueDiscipline",
     "Ramp",
+    "RegionCondition",
     "RegionLink",
     "RouterPreset",
     "Schedule",
@@ -107,4 +108,5 @@ __all__ = [
     "parse_flows",
     "parse_mac",
     "parse_nat",
+    "parse_region_condition",
 ]

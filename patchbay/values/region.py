@@ -6,13 +6,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
-from patchbay.errors import Problems
+from patchbay.errors import ConfigError, Problem, Problems
 from patchbay.values.drops import DropList
 from patchbay.values.link import LinkCondition
 from patchbay.values.parsing import check_number, is_number
 from patchbay.values.program import PacketFunction, PacketProgram, parse_program
+from patchbay.values.schedule import Schedule
+from patchbay.values.timed import TimedCondition, parse_condition
+from patchbay.values.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -93,6 +96,34 @@ class RegionLink:
             drops=self.drops,
             program=self.program,
         )
+
+    @property
+    def met(self) -> LinkCondition | None:
+        """The same; None if packets meet nothing."""
+        condition = self.condition
+        return None if condition.perfect else condition
+
+
+RegionCondition: TypeAlias = RegionLink | TimedCondition
+"""What packets meet between regions: as on any link, or in the few words of a `RegionLink`."""
+
+
+def parse_region_condition(
+    value: RegionCondition | str | None, place: str
+) -> TimedCondition | None:
+    """Return what was typed for a link between regions; None for nothing.
+
+    Raises:
+        ConfigError: there is no such condition; it names the one that comes nearest.
+    """
+    if value is None or isinstance(value, RegionLink):
+        return None if value is None else value.met
+    given: object = value
+    if not isinstance(given, LinkCondition | Schedule | Trace | str):
+        message = f"{value!r} is no RegionLink, such as RegionLink.good(80), and no condition"
+        raise ConfigError(Problem(place, message))
+    condition = parse_condition(value, place)
+    return None if isinstance(condition, LinkCondition) and condition.perfect else condition
 
 
 # Half of the round trips between data centres of Amazon Web Services in Northern Virginia, Ireland,

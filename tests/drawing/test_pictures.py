@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchbay.drawing import dot, labels, mermaid, svg, text
-from patchbay.topology.model import IX, Device, Interface, Region, Router, Topology, Trunk
-from patchbay.values import Firewall, LinkCondition, Nat, RegionLink
+from patchbay.topology.model import IX, Device, Interface, Lane, Region, Router, Topology, Trunk
+from patchbay.values import Firewall, LinkCondition, Nat
 
 # Machines may be slow and runs shall be alike.
 steady = settings(derandomize=True, deadline=None, max_examples=60)
@@ -354,10 +354,10 @@ def world(**changes):
         )
         for number, name in enumerate(("us", 'e"u<', "asia"), 1)
     }
-    there, back = RegionLink(40), RegionLink(55, loss_pct=0.5)
+    there, back = (Lane(condition=LinkCondition(*each)) for each in ((40,), (55, 0, 0.5)))
     trunks = (
         replace(Trunk(number=1, ends=("us", 'e"u<'), link=there, back=back), **changes),
-        Trunk(number=2, ends=("asia", "us"), link=RegionLink(), back=RegionLink()),
+        Trunk(number=2, ends=("asia", "us")),
     )
     plain = lab("x", [router("dc", "us", 1), router("home", 'e"u<', 2), router("out", IX, 3)], [])
     return replace(plain, regions=MappingProxyType(regions), trunks=trunks)
@@ -392,9 +392,9 @@ def test_a_region_with_many_links_shows_some_of_them():
     regions = {
         name: replace(world().regions["us"], name=name) for name in (f"g{n}" for n in range(12))
     }
+    lane = Lane(condition=LinkCondition(9))
     trunks = tuple(
-        Trunk(number=n, ends=("g0", f"g{n}"), link=RegionLink(9), back=RegionLink(9))
-        for n in range(1, 12)
+        Trunk(number=n, ends=("g0", f"g{n}"), link=lane, back=lane) for n in range(1, 12)
     )
     topology = replace(lab("x", [], []), regions=MappingProxyType(regions), trunks=trunks)
     root = parsed(topology)

@@ -9,6 +9,7 @@ from patchbay.topology import edit, edit_regions, partitions
 from patchbay.topology.empty import new_topology
 from patchbay.topology.model import IX, Partition
 from patchbay.topology.requests import (
+    LaneRequest,
     device_request,
     region_request,
     router_request,
@@ -20,6 +21,7 @@ from patchbay.values import (
     Hold,
     IfaceConfig,
     LinkCondition,
+    LinkEngine,
     Nat,
     NatConfig,
     Ramp,
@@ -213,6 +215,18 @@ def _any_trunk(t, a):
     return (one, other) if a % 2 else (other, one)
 
 
+def _update_link(t, a, b, c):
+    lanes = (
+        LaneRequest(),
+        LaneRequest(condition=LinkCondition.SATELLITE, engine=LinkEngine.USER),
+        LaneRequest(condition=TIMED[0], flows=((FlowMatch(port=53), LinkCondition.WIFI),)),
+        LaneRequest(condition=TIMED[1 % len(TIMED)]),
+        LaneRequest(condition=LinkCondition(40, rate_kbit=0.1, ecn=True, queue_discipline="codel")),
+    )
+    link, back = lanes[b % len(lanes)], lanes[c % len(lanes)]
+    return edit_regions.update_link(t, *_any_trunk(t, a), link, back)
+
+
 def _break_link(t, a, b, c):
     return edit_regions.break_link(t, *_any_trunk(t, a), reroute=bool(b % 2))
 
@@ -242,7 +256,7 @@ def _heal(t, a, b, c):
 _OF_REGIONS = (
     _partition, _partition, _heal,
     _region, _region, _region, _link, _link, _link, _router_in_region, _router_in_region,
-    _break_link, _restore_link, _unlink, _transit,
+    _update_link, _break_link, _restore_link, _unlink, _transit,
 )  # fmt: skip
 _EDITS = (
     _router, _router, _router, _device, _device, _device, _remove, _add_iface, _remove_iface,

@@ -13,7 +13,7 @@ from actors.errors import TravelError
 from patchbay.errors import ConfigError
 from patchbay.links.programs.packet import Packet
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.topology.toml import dumping, values, writing
+from patchbay.topology.toml import configs, values, writing
 from patchbay.values import (
     DelayTable,
     DropList,
@@ -129,7 +129,7 @@ def test_conditions_and_flows_survive_being_made_plain(value):
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_what_is_written_into_a_file_is_read_from_it(condition):
-    text = writing.table("[x]", {"condition": dumping._condition(condition)})
+    text = writing.table("[x]", {"condition": configs.dump_condition(condition)})
 
     assert values.condition(tomllib.loads(text)["x"]["condition"]) == condition
 
@@ -137,7 +137,7 @@ def test_what_is_written_into_a_file_is_read_from_it(condition):
 def test_flows_are_written_into_a_file_and_read_from_it():
     flows = tuple(zip(FLOWS, CONDITIONS, strict=False))
 
-    text = writing.table("[x]", {"flows": dumping._flows(flows)})
+    text = writing.table("[x]", {"flows": configs.dump_flows(flows)})
 
     assert values.flows(tomllib.loads(text)["x"]["flows"]) == flows
 

@@ -13,12 +13,14 @@ from patchbay.topology import edit, edit_regions, toml
 from patchbay.topology import steps as s
 from patchbay.topology.diff import steps
 from patchbay.topology.graph import plugged_in, region_of
-from patchbay.topology.model import IX
+from patchbay.topology.model import IX, Lane
 from patchbay.topology.partitions import partition_tables
 from patchbay.topology.plan import node_plan, plan
+from patchbay.topology.playing import all_playing, played, playing_at, stopped
+from patchbay.topology.requests import LaneRequest
 from patchbay.topology.snapshot import interface_snapshots
 from patchbay.topology.ways import find_ways
-from patchbay.values import DropList, LinkCondition, RegionLink
+from patchbay.values import DropList, Hold, LinkCondition, RegionLink, Schedule
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -38,10 +40,13 @@ def world(*links, **options):
 
 def timed(topology, **latencies):
     """The same with these latencies of links, by their ends: `us_eu=40`, the same both ways."""
-    links = {frozenset(key.split("_")): RegionLink(value) for key, value in latencies.items()}
+    links = {
+        frozenset(key.split("_")): Lane(condition=RegionLink(value).met)
+        for key, value in latencies.items()
+    }
     trunks = []
     for trunk in topology.trunks:
-        there = links.get(frozenset(trunk.ends), RegionLink())
+        there = links.get(frozenset(trunk.ends), Lane())
         trunks.append(replace(trunk, link=there, back=there))
     return replace(topology, trunks=tuple(trunks))
 
@@ -357,10 +362,48 @@ def test_what_packets_meet_between_regions_is_written_and_read():
     t = world(link("us", "eu"))
     drops = DropList([3], between_ms=[(1, 2)])
     there, back = RegionLink(40, 2.5, 0.1, 100, drops=drops), RegionLink(latency_ms=55)
-    t = replace(t, trunks=(replace(t.trunks[0], link=there, back=back),))
+    lanes = {"link": Lane(condition=there.condition), "back": Lane(condition=back.condition)}
+    t = replace(t, trunks=(replace(t.trunks[0], **lanes),))
     (request,) = (each for each in toml.load(toml.dump(t)).requests if each.name == "us - eu")
-    assert (request.link, request.back) == (there, back)
+    assert request.link == LaneRequest(condition=there.condition)
+    assert request.back == LaneRequest(condition=back.condition)
     assert there.condition == LinkCondition(40, 2.5, 0.1, 100_000, drops=drops)
+
+
+def test_a_way_around_does_not_follow_what_schedules_say():
+    links = (("us", "eu"), ("us", "asia"), ("asia", "eu"), ("us", "af"), ("af", "eu"))
+    t = timed(world(*(link(*ends) for ends in links)), us_af=50)
+    t = edit_regions.break_link(t, "us", "eu", reroute=True)
+    slower = Schedule(Hold(LinkCondition(1), 5), Hold(LinkCondition(900)))
+    lane = LaneRequest(condition=slower)
+    t = edit_regions.update_link(t, "us", "asia", lane, lane)
+    places = [place for place, _ in all_playing(t)]
+    after = played(t, dict.fromkeys(places, slower.at(5)))
+
+    assert {type(step) for step in steps(t, after)} == {s.SetCondition}
+    assert places == [("us", "trunk2", "up"), ("asia", "trunk2", "up")]
+    assert after.trunks[1].link.condition == after.trunks[1].back.condition == LinkCondition(900)
+    assert stopped(after, places[1]).trunks[1].back.timed_condition == LinkCondition(900)
+    assert playing_at(after, ("eu", "trunk2", "up")) is None
+    assert playing_at(after, ("asia", "trunk2", "down")).timeline == slower
+
+
+def test_a_link_in_a_file_has_one_condition():
+    text = """
+        [region.us]
+        [region.eu]
+        [[region-link]]
+        between = ["us", "eu"]
+        latency-ms = 3
+        condition = "wifi"
+        back = { condition = "wify" }
+    """
+    with pytest.raises(ConfigError) as caught:
+        toml.load(text)
+    told = str(caught.value)
+    assert ":6: region-link, latency-ms: give either this or a condition" in told
+    assert ":8: region-link, back, condition: " in told
+    assert "did you mean 'wifi'" in told
 
 
 def test_mistakes_in_a_file_have_their_lines():

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from enum import Enum
+from dataclasses import dataclass
 
 from patchbay.errors import ConfigError
-from patchbay.links.spec import Flows
 from patchbay.topology.graph import UPLINK, interfaces
 from patchbay.topology.macs import interface_mac
 from patchbay.topology.model import IX, Device, Interface, Router, Topology
 from patchbay.topology.playing import timed_conditions
 from patchbay.topology.requests import DeviceRequest, Request, RouterRequest
 from patchbay.topology.toml import timelines
+from patchbay.topology.toml.configs import (
+    dump_condition,
+    dump_firewall,
+    dump_flows,
+    dump_nat,
+)
 from patchbay.topology.toml.description import Description, Place
 from patchbay.topology.toml.keys import DEVICE_KEYS, kebab
-from patchbay.topology.toml.packets import check_programs, dump_drops, dump_match, refusal
+from patchbay.topology.toml.packets import check_programs
 from patchbay.topology.toml.regions import dump_partitions, dump_regions, numbers, region_requests
 from patchbay.topology.toml.writing import Value, key, table
 from patchbay.values import (
-    DelayTable,
-    DropList,
     Firewall,
-    FirewallConfig,
-    FirewallRule,
-    FourState,
-    GilbertElliott,
     IfaceConfig,
     IpSupport,
     Ipv6Provisioning,
-    LinkCondition,
     LinkEngine,
     Nat,
-    NatConfig,
-    NatTimeouts,
     NatV6Mode,
-    PacketProgram,
-    PortForward,
-    PortPolicy,
-    Slots,
-)
-
-_Table = (
-    LinkCondition | NatConfig | NatTimeouts | FirewallConfig | GilbertElliott | FourState | Slots
 )
 
 
@@ -178,13 +165,13 @@ def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, V
     if router.upstream != IX:
         found["region" if router.upstream in topology.regions else "upstream"] = router.upstream
     if router.nat != (preset.nat if preset else Nat.NONE):
-        found["nat"] = _nat(router.nat)
+        found["nat"] = dump_nat(router.nat)
     if router.nat_v6 is not (preset.nat_v6 if preset else NatV6Mode.NONE):
         found["nat-v6"] = kebab(router.nat_v6)
     if router.ip_support is not (preset.ip_support if preset else IpSupport.DUAL_STACK):
         found["ip-support"] = kebab(router.ip_support)
     if router.firewall != (preset.firewall if preset else Firewall.NONE):
-        found["firewall"] = _firewall(router.firewall)
+        found["firewall"] = dump_firewall(router.firewall)
     if router.block_icmp_frag_needed:
         found["block-icmp-frag-needed"] = True
     if router.port_mapping is not (preset.port_mapping if preset else False):
@@ -194,11 +181,11 @@ def _router(topology: Topology, router: Router, subnets: bool) -> Mapping[str, V
     playing = router.downlink_playing
     downlink = router.downlink if playing is None else playing.timeline
     if downlink is not None:
-        found["downlink"] = timelines.dump(downlink, _condition)
+        found["downlink"] = timelines.dump(downlink, dump_condition)
     if router.downlink_engine is not None:
         found["downlink-engine"] = kebab(router.downlink_engine)
     if router.downlink_flows:
-        found["downlink-flows"] = _flows(router.downlink_flows)
+        found["downlink-flows"] = dump_flows(router.downlink_flows)
     if subnets and router.downstream is not None:
         found["downstream"] = str(router.downstream)
     if subnets and router.downstream6 is not None:
@@ -235,20 +222,20 @@ def _interface(owner: str, interface: Interface, chosen: _Chosen) -> dict[str, V
     found: dict[str, Value] = {}
     up, down = timed_conditions(interface)
     if up is not None and up == down:
-        found["condition"] = timelines.dump(up, _condition)
+        found["condition"] = timelines.dump(up, dump_condition)
     else:
         if up is not None:
-            found["condition-up"] = timelines.dump(up, _condition)
+            found["condition-up"] = timelines.dump(up, dump_condition)
         if down is not None:
-            found["condition-down"] = timelines.dump(down, _condition)
+            found["condition-down"] = timelines.dump(down, dump_condition)
     if interface.engine_up is not None:
         found["engine-up"] = kebab(interface.engine_up)
     if interface.engine_down is not None:
         found["engine-down"] = kebab(interface.engine_down)
     if interface.flows_up:
-        found["flows-up"] = _flows(interface.flows_up)
+        found["flows-up"] = dump_flows(interface.flows_up)
     if interface.flows_down:
-        found["flows-down"] = _flows(interface.flows_down)
+        found["flows-down"] = dump_flows(interface.flows_down)
     if interface.lan in chosen.addresses:
         if interface.address is not None:
             found["address"] = str(interface.address)
@@ -265,87 +252,4 @@ def _interface(owner: str, interface: Interface, chosen: _Chosen) -> dict[str, V
     if (owner, interface.name) in chosen.numbers:
         found["cable"] = interface.cable
         found["port"] = interface.port
-    return found
-
-
-def _condition(condition: LinkCondition) -> Value:
-    for name, preset in LinkCondition.PRESETS.items():
-        if condition == preset:
-            return kebab(name)
-    return _fields(condition, LinkCondition())
-
-
-def _flows(flows: Flows) -> Value:
-    return [
-        {"match": dump_match(match), "condition": _condition(condition)}
-        for match, condition in flows
-    ]
-
-
-def _nat(nat: Nat | NatConfig) -> Value:
-    return kebab(nat) if isinstance(nat, Nat) else _fields(nat, NatConfig())
-
-
-def _firewall(firewall: Firewall | FirewallConfig) -> Value:
-    if isinstance(firewall, Firewall):
-        return kebab(firewall)
-    return _fields(firewall, FirewallConfig())
-
-
-def _forward(forward: PortForward) -> Mapping[str, Value]:
-    found: dict[str, Value] = {
-        "protocol": forward.protocol,
-        "port": forward.port,
-        "host": str(forward.host),
-    }
-    if forward.host_port != forward.port:
-        found["host-port"] = forward.host_port
-    return found
-
-
-def _rule(rule: FirewallRule) -> Mapping[str, Value]:
-    found: dict[str, Value] = {
-        "action": kebab(rule.action),
-        "direction": kebab(rule.direction),
-    }
-    if rule.protocol is not None:
-        found["protocol"] = kebab(rule.protocol)
-    for name, ports in (("ports", rule.ports), ("source-ports", rule.source_ports)):
-        if ports:
-            found[name] = [list(each) if isinstance(each, tuple) else each for each in ports]
-    for name, networks in (("source", rule.source), ("destination", rule.destination)):
-        if networks:
-            found[name] = [str(each) for each in networks]
-    return found
-
-
-def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
-    """The fields of a dataclass that are not as they are by default, or None."""
-    found: dict[str, Value] = {}
-    for each in fields(of):
-        value = getattr(of, each.name)
-        if value == (each.default if default is None else getattr(default, each.name)):
-            continue
-        if isinstance(value, Enum):
-            found[kebab(each.name)] = kebab(value)
-        elif isinstance(value, PortPolicy):
-            found[kebab(each.name)] = list(value.ports or ())
-        elif isinstance(value, DelayTable):
-            found[kebab(each.name)] = list(value.deviations)
-        elif isinstance(value, PacketProgram):
-            raise refusal(value)  # one of a schedule or trace; others have been looked for
-        elif isinstance(value, DropList):
-            found[kebab(each.name)] = dump_drops(value)
-        elif isinstance(value, NatTimeouts | GilbertElliott | FourState | Slots):
-            found[kebab(each.name)] = _fields(value)
-        elif each.name == "rules":
-            found["rules"] = [_rule(rule) for rule in value]
-        elif each.name in ("addresses", "exempt"):
-            found[each.name] = list(map(str, value))
-        elif each.name == "one_to_one":
-            found[kebab(each.name)] = {str(inside): str(outside) for inside, outside in value}
-        elif each.name == "forwards":
-            found[each.name] = list(map(_forward, value))
-        else:
-            found[kebab(each.name)] = list(value) if isinstance(value, tuple) else value
     return found

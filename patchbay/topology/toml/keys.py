@@ -47,7 +47,9 @@ INTERFACE_KEYS = [
 ]
 REGION_KEYS = ("transit", "downstream", "downstream6", "latencies", "number")
 LINK_NUMBERS = ("latency_ms", "jitter_ms", "loss_pct", "rate_mbit")
-LINK_FIELDS = (*LINK_NUMBERS, "drops")
+LINK_SHORT = (*LINK_NUMBERS, "drops")
+"""The keys of a link between regions that stand for the condition that is most often enough."""
+LINK_FIELDS = (*LINK_SHORT, "condition", "flows", "engine")
 """The keys of a link between regions that say what packets meet."""
 REGION_LINK_KEYS = ("between", *LINK_FIELDS, "back", "broken", "reroute", "number")
 PARTITION_KEYS = ("sides", "one_way")

@@ -74,8 +74,8 @@ def _conditions(topology: Topology) -> Iterator[tuple[str, LinkCondition | None]
         yield from _with_flows(place, router.downlink, router.downlink_flows)
     for trunk in topology.trunks:
         ends = " - ".join(trunk.ends)
-        yield f"region-link {ends}", trunk.link.condition
-        yield f"region-link {ends}, back", trunk.back.condition
+        for place, lane in (("", trunk.link), (", back", trunk.back)):
+            yield from _with_flows(f"region-link {ends}{place}", lane.condition, lane.flows)
 
 
 def _with_flows(

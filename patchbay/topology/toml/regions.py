@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from patchbay.errors import ConfigError, Problem
-from patchbay.topology.model import Partition, Region, Topology, Trunk
-from patchbay.topology.requests import RegionRequest, TrunkRequest
-from patchbay.topology.toml import values
+from patchbay.topology.model import Lane, Partition, Region, Topology, Trunk
+from patchbay.topology.requests import LaneRequest, RegionRequest, TrunkRequest
+from patchbay.topology.toml import timelines, values
+from patchbay.topology.toml.configs import dump_condition, dump_flows
 from patchbay.topology.toml.keys import (
     LINK_FIELDS,
     LINK_NUMBERS,
+    LINK_SHORT,
     PARTITION_KEYS,
     REGION_KEYS,
     REGION_LINK_KEYS,
@@ -21,7 +23,7 @@ from patchbay.topology.toml.lines import Path
 from patchbay.topology.toml.packets import dump_drops
 from patchbay.topology.toml.tables import File, Table
 from patchbay.topology.toml.writing import Value, key, table
-from patchbay.values import RegionLink
+from patchbay.values import LinkCondition, RegionLink, TimedCondition
 
 # ---- reading ----------------------------------------------------------------------------------
 
@@ -41,7 +43,7 @@ def read_region(
     links: list[TrunkRequest] = []
     for other, latency in (own.get("latencies", dict) or {}).items():
         try:
-            link = RegionLink.good(latency)
+            link = LaneRequest(condition=RegionLink.good(latency).met)
         except ConfigError as error:
             file.extend((*path, "latencies", other), f"region {name!r}, {other}", error.problems)
         else:
@@ -57,11 +59,11 @@ def read_link(
     ends = own.parsed("between", _two_names)
     if "between" not in own:
         own.problem("between", "it is missing: two regions in an array")
-    there = _link(own)
+    there = _lane(own)
     reverse = own.get("back", dict)
     back = there
     if reverse is not None:
-        back = _link(Table(file, (*path, "back"), "region-link, back", reverse, LINK_FIELDS))
+        back = _lane(Table(file, (*path, "back"), "region-link, back", reverse, LINK_FIELDS))
     if ends is None or there is None or back is None:
         return own, None
     return own, TrunkRequest(
@@ -84,6 +86,27 @@ def read_partition(
         own.problem("sides", "it is missing: an array of arrays of nodes")
     one_way = bool(own.get("one_way", bool))
     return own, None if sides is None else Partition(sides=sides, one_way=one_way)
+
+
+def _lane(own: Table) -> LaneRequest | None:
+    """Read what packets meet in one direction; None with a mistake in it."""
+    if "condition" in own:
+        for name in LINK_SHORT:
+            if name in own:
+                own.problem(name, "give either this or a condition, which can have it too")
+        condition = own.parsed("condition", timelines.condition)
+        if condition is None:
+            return None
+    else:
+        link = _link(own)
+        if link is None:
+            return None
+        condition = link.met
+    return LaneRequest(
+        condition=condition,
+        engine=own.parsed("engine", values.engine),
+        flows=own.parsed("flows", values.flows) or (),
+    )
 
 
 def _link(own: Table) -> RegionLink | None:
@@ -127,7 +150,7 @@ def region_requests(topology: Topology) -> tuple[RegionRequest | TrunkRequest, .
     """The requests for regions and links that leave all to allocation."""
     regions = (RegionRequest(name=name) for name in topology.regions)
     trunks = (
-        TrunkRequest(ends=each.ends, link=RegionLink(), back=RegionLink())
+        TrunkRequest(ends=each.ends, link=LaneRequest(), back=LaneRequest())
         for each in topology.trunks
     )
     return tuple(chain(regions, trunks))
@@ -177,9 +200,33 @@ def dump_partitions(topology: Topology) -> Iterator[str]:
         yield table("[[partition]]", entries)
 
 
-def _fields(link: RegionLink) -> Mapping[str, Value]:
+def _fields(lane: Lane) -> Mapping[str, Value]:
+    found = dict(_condition(lane.timed_condition))
+    if lane.engine is not None:
+        found["engine"] = kebab(lane.engine)
+    if lane.flows:
+        found["flows"] = dump_flows(lane.flows)
+    return found
+
+
+def _condition(condition: TimedCondition | None) -> Mapping[str, Value]:
+    """What packets meet, in few words where these are enough."""
+    if condition is None:
+        return {}
+    link = _short(condition) if isinstance(condition, LinkCondition) else None
+    if link is None:
+        return {"condition": timelines.dump(condition, dump_condition)}
     given = {name: getattr(link, name) for name in LINK_NUMBERS}
     found: dict[str, Value] = {kebab(name): value for name, value in given.items() if value}
     if link.drops is not None:
         found["drops"] = dump_drops(link.drops)
     return found
+
+
+def _short(condition: LinkCondition) -> RegionLink | None:
+    """The `RegionLink` that has this very condition; None if there is none."""
+    rate = None if condition.rate_kbit is None else condition.rate_kbit / 1000
+    link = RegionLink(
+        condition.latency_ms, condition.jitter_ms, condition.loss_pct, rate, drops=condition.drops
+    )
+    return link if link.condition == condition else None
