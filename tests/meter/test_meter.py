@@ -129,7 +129,7 @@ def test_udp_tells_what_arrived(lab, reverse, version):
     delays = result.delay_ms
     assert 0 <= delays.min <= delays.p50 <= delays.p99 <= delays.max
     assert delays.min > 0 or clock.is_virtual()  # where a packet needs no time if nothing delays it
-    assert result.jitter_ms > 0
+    assert result.jitter_ms > 0 or clock.is_virtual()
     assert result.rate_kbit > 0
 
 
