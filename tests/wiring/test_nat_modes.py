@@ -22,6 +22,7 @@ from patchbay.rules import nat
 from patchbay.topology.steps import AddNode, SetSysctl, SetTables
 from patchbay.values import Nat, NatConfig, NatFiltering, NatMapping, NatTimeouts
 from patchbay.wiring.kernel import Kernel
+from tests.waiting import wait_until
 
 WAN = "198.18.0.10"
 PORT = 40000
@@ -302,13 +303,17 @@ def test_an_idle_mapping_ends_when_its_timeout_says(kernel):
         """The seconds that each port inside has left."""
         return {each.original.source_port: each.timeout for each in kernel.conntrack("home")}
 
-    # What is answered is a stream when it has gone on for two seconds.
-    while left().get(PORT + 1, 0) < 100 or PORT in left():
+    def is_stream() -> bool:
+        """What is answered is a stream when it has gone on for two seconds."""
         used.sendto(b"out", PEERS[0])
         _, where = peer.recvfrom(100)
         peer.sendto(b"back", where)
         if select.select([used], [], [], 1)[0]:  # before it is a stream, it may end any time
             used.recv(100)
+        ports = left()
+        return ports.get(PORT + 1, 0) >= 100 and PORT not in ports
+
+    wait_until(is_stream)
     stranger.sendto(b"to nobody", (WAN, PORT))
     stranger.sendto(b"to somebody", (WAN, PORT + 1))
     while (got := used.recvfrom(100)) == (b"back", PEERS[0]):

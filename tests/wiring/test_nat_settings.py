@@ -15,6 +15,7 @@ from test_nat_modes import HOSTS, PEERS, PORT, WAN, Router, bound, tcp
 from patchbay.ping import ping
 from patchbay.topology.steps import Forget
 from patchbay.values import NatConfig, NatTimeouts, PortForward
+from tests.waiting import wait_until
 
 IP_RECVERR = 11
 OTHERS = ("198.18.0.11", "198.18.0.12")
@@ -269,9 +270,12 @@ def test_a_port_is_held_for_a_while(kernel):
     began = time.monotonic()
     assert seen(laptop, peer) == (WAN, PORT)
     forget_all(kernel)
-    while seen(tablet, peer) != (WAN, PORT):
-        assert time.monotonic() - began < 2 * PATIENCE
+
+    def is_free() -> bool:
         forget_all(kernel)
+        return seen(tablet, peer) == (WAN, PORT)
+
+    wait_until(is_free, patience=2 * PATIENCE)
     assert time.monotonic() - began > 1
     router.reset(NatConfig())
     assert seen(laptop, peer) == (WAN, PORT)
@@ -288,8 +292,7 @@ def test_only_packets_from_inside_keep_a_mapping(kernel):
     marks = udp(kernel, "laptop", LAPTOP, MARKS)
     began = time.monotonic()
     assert seen(inside, peer) == (WAN, PORT)
-    while gets_in(peer, inside, marks):
-        assert time.monotonic() - began < PATIENCE
+    wait_until(lambda: not gets_in(peer, inside, marks))
     assert time.monotonic() - began > 0.9
 
 
@@ -307,10 +310,13 @@ def test_packets_of_the_peer_keep_a_mapping_where_they_may(kernel):
 
     assert seen(inside, peer) == (WAN, PORT)
     end = left() + 1 + time.monotonic()
-    while time.monotonic() + left() <= end:
-        assert time.monotonic() < end - 10
+
+    def lives_longer() -> bool:
         peer.sendto(b"still there?", (WAN, PORT))
         assert inside.recv(100) == b"still there?"
+        return time.monotonic() + left() > end
+
+    wait_until(lives_longer)
 
 
 def test_what_is_sent_from_inside_keeps_a_mapping(kernel):
@@ -320,8 +326,12 @@ def test_what_is_sent_from_inside_keeps_a_mapping(kernel):
     peer, inside = udp(kernel, "server", *PEERS[0]), udp(kernel, "laptop", LAPTOP, PORT)
     marks = udp(kernel, "laptop", LAPTOP, MARKS)
     began = time.monotonic()
-    while time.monotonic() - began < 2.5:
+
+    def has_lived_on() -> bool:
         assert seen(inside, peer) == (WAN, PORT)
+        return time.monotonic() - began > 2.5
+
+    wait_until(has_lived_on)
     while True:
         refreshed = time.monotonic()
         assert seen(inside, peer) == (WAN, PORT)
