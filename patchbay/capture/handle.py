@@ -30,6 +30,8 @@ class CapturedInterface:
     Attributes:
         node: the node that has it, or had.
         interface: its name.
+        direction: where packets were seen as they left its link, or were lost there: `up` for those
+            from the node, `down` for those to it; None for the interface itself.
         packets: how many were recorded.
         bytes: how many they had, also where not all of them were kept.
         dropped: how many were lost, as the recording did not keep up.
@@ -40,6 +42,7 @@ class CapturedInterface:
     packets: int
     bytes: int
     dropped: int
+    direction: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,7 @@ def interface(
     name: str,
     *,
     link_type: int = ETHERNET,
+    description: str = "",
     snaplen: int = 0,
     mac: str = "",
     addresses: Iterable[tuple[str, int]] = (),
@@ -73,12 +74,15 @@ def interface(
     Args:
         name: what it is shown as.
         link_type: what its packets begin with.
+        description: what it is, for people.
         snaplen: bytes that are kept of a packet; 0 for all.
         mac: its hardware address, if it has one.
         addresses: its IP addresses, with their prefix lengths.
         filter_text: which packets were asked for.
     """
     options = [(2, name.encode())]
+    if description:
+        options.append((3, description.encode()))
     for text, length in addresses:
         if ":" in text:
             options.append((5, IPv6Address(text).packed + bytes((length,))))
@@ -94,7 +98,14 @@ def interface(
     return _framed(_INTERFACE, body + _options(options))
 
 
-def packet(number: int, moment: int, flags: int, data: bytes | memoryview, length: int) -> bytes:
+def packet(
+    number: int,
+    moment: int,
+    flags: int,
+    data: bytes | memoryview,
+    length: int,
+    comment: str = "",
+) -> bytes:
     """A packet that an interface saw.
 
     Args:
@@ -103,9 +114,13 @@ def packet(number: int, moment: int, flags: int, data: bytes | memoryview, lengt
         flags: a `Direction` and a `Reception`.
         data: what was kept of it.
         length: bytes that it had.
+        comment: for people.
     """
     kept = len(data)
     padding = _PADDING[kept & 3]
+    if comment:
+        remark = comment.encode()
+        padding += _OPTION.pack(1, len(remark)) + remark + _PADDING[len(remark) & 3]
     total = _PACKET_FIXED + kept + len(padding)
     head = _PACKET_HEAD.pack(
         _PACKET, total, number, moment >> 32, moment & 0xFFFFFFFF, kept, length

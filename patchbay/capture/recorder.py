@@ -22,8 +22,11 @@ from typing import cast
 from actors.channel import Channel, Closed
 from actors.protocol import Plain
 from patchbay.capture import pcapng
+from patchbay.capture.bpf import Instruction
+from patchbay.capture.link_packets import WAYS, LinkPackets, Stream
 from patchbay.capture.ring import MOMENT, Ring
 from patchbay.capture.writer import Writer
+from patchbay.links.userspace.feed import FeedReader
 
 WINDOW = 10 * MOMENT * 1_000_000
 """Nanoseconds after which no ring holds back a packet: its moment, and the kernel's delay."""
@@ -63,6 +66,7 @@ class _Source:
         return {
             "node": self.node,
             "interface": self.interface,
+            "direction": None,
             "packets": self.ring.read,
             "bytes": self.bytes,
             "dropped": self.ring.dropped,
@@ -70,19 +74,27 @@ class _Source:
 
 
 def record(
-    application: str, filter_text: str, snaplen: int | None, channel: Channel, given: list[int]
+    application: str,
+    filter_text: str,
+    program: tuple[Instruction, ...],
+    snaplen: int | None,
+    channel: Channel,
+    given: list[int],
 ) -> None:
     """Record until the client or the lab says that it is enough.
 
     Args:
         application: what the recording names as its maker.
-        filter_text: which packets were asked for.
+        filter_text: which packets were asked for, for people,
+        program: and for the packets of links, which come by no ring.
         snaplen: bytes that are kept of a packet; None for all.
         channel: the supervisor: interfaces and names.
         given: the client's channel, where to write, and the log of TLS secrets, if there is one.
     """
     client, output, *keys = given
-    recorder = _Recorder(filter_text, snaplen or 0, channel, Channel.of(client), output, keys)
+    recorder = _Recorder(
+        filter_text, program, snaplen or 0, channel, Channel.of(client), output, keys
+    )
     system = os.uname()
     recorder.emit(
         pcapng.section(application=application, system=f"{system.sysname} {system.release}")
@@ -94,6 +106,7 @@ class _Recorder:
     def __init__(
         self,
         filter_text: str,
+        program: tuple[Instruction, ...],
         snaplen: int,
         supervisor: Channel,
         client: Channel,
@@ -101,14 +114,18 @@ class _Recorder:
         keys: list[int],
     ) -> None:
         self._filter_text = filter_text
+        self._program = program
         self._snaplen = snaplen
         self._supervisor = supervisor
         self._client = client
         self._keys = keys
         self._keys_read = 0
-        self._sources: list[_Source] = []
+        self._sources: list[_Source | Stream] = []
+        """By their numbers in the recording."""
         self._open: dict[int, _Source] = {}
         """By descriptor; those that have not ended."""
+        self._links: LinkPackets | None = None
+        """What the user-space engine tells, once it serves a link that is recorded."""
         self._waiting: list[tuple[int, bytes]] = []
         """Packets that are not written yet, with their times."""
         self._noted = 0
@@ -143,9 +160,13 @@ class _Recorder:
             self._turn()
         for source in list(self._open.values()):
             self._end(source)
+        if self._links is not None:
+            while not self._links.read(self._waiting) and time.monotonic() < deadline:
+                pass
         self._flush(None)
         for source in last:
             self._note(source)  # behind its packets, for which there may be little time
+        self._note_links(lambda _: True)
         self._writer.finish(PATIENCE)
         try:
             self._client.send({"final": self._told()})
@@ -188,13 +209,19 @@ class _Recorder:
         now = time.time_ns()
         horizon: int | None = now - WINDOW
         for descriptor, event in self._rings.poll(0):
-            source = self._open[descriptor]
+            source = self._open.get(descriptor)
+            if source is None:
+                continue  # what links tell is looked at anyhow
             if event & select.EPOLLERR and source.ring.gone():
                 self._let_go(source)
             if not self._read(source):
                 assert horizon is not None, "it is a number until every ring was read"
                 horizon = min(horizon, source.latest)
-        self._flush(horizon if len(self._open) > 1 else None)
+        if self._links is not None and not self._read_links(self._links):
+            assert horizon is not None, "it is a number until every source was read"
+            horizon = min(horizon, self._links.latest)
+        several = len(self._open) > 1 or self._links is not None
+        self._flush(horizon if several else None)
         for source in [each for each in self._open.values() if each.ending]:
             source.ring.count()
             if source.ring.drained:
@@ -203,6 +230,8 @@ class _Recorder:
     def _patience(self, now: int) -> float | None:
         """Seconds until there is something to do anyhow; None if there is not."""
         if any(source.ending for source in self._open.values()):
+            return MOMENT / 1000
+        if self._listening and self._links is not None and self._links.busy:
             return MOMENT / 1000
         if not self._waiting or not self._listening:
             return None
@@ -225,6 +254,13 @@ class _Recorder:
             source.bytes += taken
             source.latest = moment
 
+    def _read_links(self, links: LinkPackets) -> bool:
+        """Take what links tell; say whether that was all. While there is much, nobody is woken."""
+        every = links.read(self._waiting)
+        if not links.busy:
+            self._rings.modify(links.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
+        return every
+
     def _flush(self, horizon: int | None) -> None:
         """Write the packets up to a time, or all."""
         self._waiting.sort(key=itemgetter(0))
@@ -242,6 +278,7 @@ class _Recorder:
                 source.ring.count()
                 if source.ring.dropped != source.noted:
                     self._note(source)
+            self._note_links(lambda stream: stream.dropped != stream.noted)
 
     def _emit_keys(self) -> None:
         """Write the TLS secrets that are new, before the packets that need them."""
@@ -296,16 +333,43 @@ class _Recorder:
         source.ended = True
         source.ring.close()
 
+    def _add_link(self, told: dict[str, Plain]) -> None:
+        assert self._links is not None, "the feed comes before its links"
+        for index, way in enumerate(WAYS, cast("int", told["link"])):
+            stream = Stream(
+                number=len(self._sources),
+                node=cast("str", told["node"]),
+                interface=cast("str", told["interface"]),
+                way=way,
+                since=time.time_ns(),
+            )
+            self.emit(
+                pcapng.interface(
+                    stream.name,
+                    description=stream.described,
+                    snaplen=self._snaplen,
+                    filter_text=self._filter_text,
+                )
+            )
+            self._sources.append(stream)
+            self._links.streams[index] = stream
+
     def _note(self, source: _Source) -> None:
         source.noted = source.ring.dropped
+        self._tell_of(source, source.ring.received, source.ring.dropped)
+
+    def _note_links(self, wanted: Callable[[Stream], bool]) -> None:
+        if self._links is None:
+            return
+        self._links.count()
+        for stream in filter(wanted, self._links.streams.values()):
+            stream.noted = stream.dropped
+            self._tell_of(stream, stream.received, stream.dropped)
+
+    def _tell_of(self, source: _Source | Stream, received: int, dropped: int) -> None:
+        now, since = time.time_ns(), source.since
         self.emit(
-            pcapng.statistics(
-                source.number,
-                time.time_ns(),
-                since=source.since,
-                received=source.ring.received,
-                dropped=source.ring.dropped,
-            )
+            pcapng.statistics(source.number, now, since=since, received=received, dropped=dropped)
         )
 
     # -- who says something
@@ -331,8 +395,14 @@ class _Recorder:
                 self.emit(pcapng.names(cast("dict[str, list[str]]", message["names"])))
             elif "gone" in message:
                 for source in self._sources:
-                    if source.node == message["gone"]:
+                    if isinstance(source, _Source) and source.node == message["gone"]:
                         self._let_go(source)
+            elif "feed" in message:
+                feed = FeedReader(*descriptors)
+                self._links = LinkPackets(feed, self._program, self._on_supervisor)
+                self._rings.register(feed.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
+            elif "link" in message:
+                self._add_link(message)
             else:
                 self._add(message, socket(fileno=descriptors[0]))
 
@@ -349,6 +419,8 @@ class _Recorder:
                 continue
             for source in self._open.values():
                 source.ring.count()
+            if self._links is not None:
+                self._links.count()
             try:
                 self._client.send({"statistics": self._told()})
             except Closed:

@@ -8,6 +8,7 @@ every interface that comes or goes, by whomever it was made.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,11 @@ from actors.protocol import Plain
 from actors.supervisor import Supervisor
 from actors.worker import Worker
 from patchbay.capture.bpf import Instruction
+from patchbay.capture.link_packets import WAYS
 from patchbay.capture.recorder import record
 from patchbay.capture.ring import blocks_for, open_ring
-from patchbay.capture.selection import Selection, has_part, names, nodes, wants
+from patchbay.capture.selection import Selection, has_part, names, nodes, wants, wants_link
+from patchbay.links.userspace.feed import MOST, make_feed
 from patchbay.topology.model import Topology
 from patchbay.version import __version__
 from patchbay.wiring.kernel import Kernel
@@ -40,6 +43,11 @@ class _Recording:
     known: dict[tuple[str, str], int] = field(default_factory=dict)
     """The interfaces that are recorded, by node and name, with their numbers in the kernel."""
     names: dict[str, list[str]] = field(default_factory=dict)
+    keep: int = 0
+    """Bytes that are kept of packets on links, for the filter to see."""
+    links: dict[str, int] = field(default_factory=dict)
+    """The links that were ever recorded, with their numbers in the feed, which is made with the
+    first of them."""
 
     def tell(self, message: dict[str, Plain], descriptors: Sequence[int] = ()) -> None:
         try:
@@ -103,17 +111,19 @@ class Recordings:
         """
         self._topology = topology
         wanted = nodes(selection, topology)
-        work = partial(record, f"patchbay {__version__}", filter_text, snaplen)
+        work = partial(record, f"patchbay {__version__}", filter_text, program, snaplen)
         worker = self._supervisor.start_worker("pb-capture", work, given, self._ended)
         self._number += 1
         rings = 2 if selection.node is not None else 2 * len(wanted)
         recording = _Recording(self._number, selection, program, blocks_for(rings), worker)
+        recording.keep = MOST if filter_text or snaplen is None else snaplen
         self._recordings.append(recording)
         try:
             self._tell_names(recording)
             for node in wanted:
                 self._monitor(node)
                 self._look(recording, node, self._kernel.links(node))
+            self._look_at_links(recording)
         except BaseException:
             self._recordings.remove(recording)
             worker.channel.end()
@@ -128,6 +138,7 @@ class Recordings:
         there = set(self._kernel.nodes)
         for recording in self._recordings:
             self._tell_names(recording)
+            self._look_at_links(recording)
             for node in {node for node, _ in recording.known} - there:
                 recording.tell({"gone": node})
                 recording.known = {key: at for key, at in recording.known.items() if key[0] != node}
@@ -229,6 +240,35 @@ class Recordings:
                 [ring.fileno()],
             )
 
+    # -- links
+
+    def _look_at_links(self, recording: _Recording) -> None:
+        """Have the recording take up the links that the user-space engine makes now."""
+        user = self._kernel.user_links
+        if user is None:
+            return
+        wanted = {
+            name: ends
+            for name, ends in user.passing().items()
+            if wants_link(recording.selection, ends)
+        }
+        new = [name for name in wanted if name not in recording.links]
+        if new and not recording.links:
+            feed = make_feed()
+            try:
+                recording.tell({"feed": True}, feed)
+                user.record("tap", feed, number=recording.number, keep=recording.keep)
+            finally:
+                for descriptor in feed:
+                    os.close(descriptor)
+        for name in new:
+            recording.links[name] = len(WAYS) * len(recording.links)
+            node, interface = wanted[name][0]
+            recording.tell({"link": recording.links[name], "node": node, "interface": interface})
+        if recording.links:
+            links: dict[str, Plain] = {name: recording.links[name] for name in wanted}
+            user.record("watch", number=recording.number, links=links)
+
     # -- names and the end
 
     def _tell_names(self, recording: _Recording) -> None:
@@ -244,6 +284,8 @@ class Recordings:
         if recording is None:
             return
         self._recordings.remove(recording)
+        if recording.links and self._kernel.user_links is not None:
+            self._kernel.user_links.record("untap", number=recording.number)
         if not self._recordings:
             for node in list(self._monitors):
                 self._give_up(node)

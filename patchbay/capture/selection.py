@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from patchbay.topology.graph import node_names
@@ -11,8 +11,9 @@ from patchbay.topology.joints import far_end
 from patchbay.topology.model import Topology
 from patchbay.topology.snapshot import interface_snapshots
 
-_FURTHER_BRIDGE = re.compile(r"(lan|ix)[0-9]+")
-"""The bridges of a LAN with more ports than one bridge has, after the first."""
+_INNER_BRIDGE = re.compile(r"(lan|ix)[0-9]+|parking")
+"""The bridges of a LAN with more ports than one bridge has, after the first; and one that is switched
+off, of links that the user-space engine makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,19 @@ def wants(selection: Selection, topology: Topology, node: str, interface: str, p
     if interface == "lo":
         return selection.node is not None
     is_host = node in topology.devices
-    return not port and (is_host or _FURTHER_BRIDGE.fullmatch(interface) is None)
+    return not port and (is_host or _INNER_BRIDGE.fullmatch(interface) is None)
+
+
+def wants_link(selection: Selection, ends: Sequence[tuple[str, str]]) -> bool:
+    """Whether what a link does to packets is recorded.
+
+    Args:
+        selection: what is recorded.
+        ends: the interfaces that the link joins.
+    """
+    return selection.node is None or any(
+        node == selection.node and selection.interface in (None, name) for node, name in ends
+    )
 
 
 def _far_end(selection: Selection, topology: Topology) -> tuple[str, str] | None:

@@ -27,6 +27,7 @@ from patchbay.wiring.netlink import Message
 from patchbay.wiring.readers import InterfaceAddress, KernelNeighbour, KernelRoute, KernelRule, Link
 from patchbay.wiring.settling import await_own_addresses
 from patchbay.wiring.sysctl import Lack
+from patchbay.wiring.user_links import UserLinks
 
 _ALREADY_SO: dict[type[Step], frozenset[int]] = {
     steps.RemoveInterface: frozenset({errno.ENODEV}),
@@ -124,6 +125,11 @@ class Kernel:
         """
         user = self._links.user
         return None if user is None else user.stats(node, interface)
+
+    @property
+    def user_links(self) -> UserLinks | None:
+        """The cables that pass the user-space engine; None where there is none of these."""
+        return self._links.user
 
     def disciplines(self, node: str, interface: str) -> tuple[Discipline, ...]:
         """The queueing disciplines of an interface, the first one first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import monotonic
@@ -302,6 +302,35 @@ class UserLinks:
             return None
         both = cast("list[Plain]", self._ask("stats", link=wire.name))
         return both[place in self._near_ends]
+
+    # -- recordings
+
+    def passing(self) -> dict[str, tuple[Place, ...]]:
+        """The cables that pass the process, by what they are called, each with where it ends.
+
+        The node's end is the first, then the port of the LAN, and its bridge if it has one.
+        """
+        found = {}
+        for near, wire in self._wires.items():
+            cable = wire.cable
+            ends: tuple[Place, ...] = (near, (cable.peer_node, cable.peer_interface))
+            if cable.bridge is not None:
+                ends += ((cable.peer_node, cable.bridge),)
+            if wire.detour is not None:
+                found[wire.name] = ends
+        return found
+
+    def record(self, method: str, descriptors: Sequence[int] = (), /, **arguments: Plain) -> None:
+        """Tell the process what recordings want to hear; nothing if it is dead.
+
+        Args:
+            method: `tap`, `watch` or `untap`; see `Engine`.
+            descriptors: what goes with it.
+            arguments: what else goes with it.
+        """
+        if self._alive:
+            with contextlib.suppress(EngineDied):  # which is told by itself
+                self._process().request(method, descriptors, **arguments)
 
     # -- the process
 

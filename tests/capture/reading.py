@@ -13,6 +13,7 @@ class Packet:
     data: bytes
     length: int
     flags: int
+    comment: str = ""
 
     @property
     def direction(self):
@@ -111,7 +112,8 @@ def packet(recording, body):
     name = recording.interfaces[number]["name"]
     (flags,) = struct.unpack("=I", own[2][0])
     data = body[20 : 20 + kept]
-    recording.packets.append(Packet(name, high << 32 | low, data, length, flags))
+    comment = own.get(1, [b""])[0].decode()
+    recording.packets.append(Packet(name, high << 32 | low, data, length, flags, comment))
 
 
 def names(recording, body):

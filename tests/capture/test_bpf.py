@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchbay.capture import bpf
+from patchbay.capture import machine
 from patchbay.capture.bpf import Instruction, compile_filter, packed, unpacked
 from patchbay.capture.language import All, Link, Net, Not, Port, Size, Some, Transport, Way, parse
 from patchbay.errors import ConfigError
@@ -120,67 +120,9 @@ def holds(wanted, packet):
 
 
 def run(program, packet):
-    """What a program returns: the kernel's machine, as far as our programs use it."""
-    a = x = at = 0
-    memory = {}
-
-    def load(where, size):
-        signed = where - (1 << 32) if where >> 31 else where
-        if signed == -0x1000:
-            return packet.ethertype
-        if signed == -0x1000 + 4:
-            return 4 if packet.outbound else 0
-        offset = signed + 0x100000
-        assert offset >= 0, f"a load outside the network header: {signed:#x}"
-        data = packet.network[offset : offset + size]
-        return int.from_bytes(data, "big") if len(data) == size else None
-
-    while True:
-        code, true, false, k = program[at]
-        at += 1
-        if code in (bpf.LD_W, bpf.LD_H, bpf.LD_B, bpf.LD_H_IND, bpf.LD_B_IND):
-            indirect = code in (bpf.LD_H_IND, bpf.LD_B_IND)
-            size = {0x00: 4, 0x08: 2, 0x10: 1}[code & 0x18]
-            a = load((k + (x if indirect else 0)) & 0xFFFFFFFF, size)
-            if a is None:
-                return 0  # beyond the packet: the kernel ends the program
-        elif code == bpf.LD_LEN:
-            a = packet.size
-        elif code == bpf.LD_IMM:
-            a = k
-        elif code == bpf.LD_MEM:
-            a = memory[k]
-        elif code == bpf.LDX_IMM:
-            x = k
-        elif code == bpf.LDX_MEM:
-            x = memory[k]
-        elif code == bpf.ST:
-            memory[k] = a
-        elif code == bpf.STX:
-            memory[k] = x
-        elif code == bpf.TAX:
-            x = a
-        elif code == bpf.ADD_K:
-            a += k
-        elif code == bpf.ADD_X:
-            a += x
-        elif code == bpf.AND_K:
-            a &= k
-        elif code == bpf.LSH_K:
-            a <<= k
-        elif code == bpf.JA:
-            at += k
-        elif code in (bpf.JEQ, bpf.JGT, bpf.JGE, bpf.JSET):
-            answer = {
-                bpf.JEQ: a == k,
-                bpf.JGT: a > k,
-                bpf.JGE: a >= k,
-                bpf.JSET: bool(a & k),
-            }[code]
-            at += true if answer else false
-        else:
-            assert code == bpf.RET
-            return k
+    """What a program returns, on our machine."""
+    frame = bytes(12) + packet.ethertype.to_bytes(2, "big") + packet.network
+    return machine.kept(program, memoryview(frame), packet.size, outbound=packet.outbound)
 
 
 def kept(program):
@@ -234,6 +176,14 @@ def test_no_filter_keeps_everything():
 
 def test_what_is_kept_of_a_packet_is_what_the_program_returns():
     assert run(compile_filter(parse("tcp", lambda name: []), 96), PACKETS["tcp"]) == 96
+
+
+def test_a_packet_that_ends_before_what_is_asked_for_is_not_kept():
+    program = compile_filter(parse("tcp port 443", lambda name: []))
+    frame = bytes(12) + b"\x08\x00" + PACKETS["tcp"].network
+
+    assert machine.kept(program, memoryview(frame)[:38], len(frame), outbound=False)
+    assert not machine.kept(program, memoryview(frame)[:36], len(frame), outbound=False)
 
 
 def test_a_program_survives_the_way_to_the_kernel():

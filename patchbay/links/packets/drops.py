@@ -7,6 +7,7 @@ from collections import Counter
 from patchbay.links.packets.delay import MILLISECOND
 from patchbay.links.packets.frame import Frame
 from patchbay.links.packets.headers import matches, parse
+from patchbay.links.packets.verdicts import NOTHING
 from patchbay.values import DropList
 
 
@@ -14,6 +15,10 @@ class Drops:
     """The drop list of a path, and how far it has come.
 
     Its times begin with `begin`, or with the first packet that it is asked about.
+
+    Attributes:
+        reason: the number of the last packet that was lost, in the list or in its flow, whichever
+            is why; zeros if that was its time.
     """
 
     def __init__(self) -> None:
@@ -24,6 +29,7 @@ class Drops:
         self._count = 0
         self._flows: Counter[bytes] = Counter()
         self._began: int | None = None
+        self.reason = NOTHING
 
     @property
     def empty(self) -> bool:
@@ -54,13 +60,18 @@ class Drops:
         if drops.match is not None and not matches(drops.match, headers):
             return False
         lost = self._is_between(drops, now)
+        if lost:
+            self.reason = NOTHING
         if headers is None:
             return lost
         self._count += 1
-        lost = lost or self._count in self._numbers
+        if self._count in self._numbers:
+            self.reason, lost = (self._count, 0), True
         if self._flow_numbers:
             self._flows[headers.flow] += 1
-            lost = lost or self._flows[headers.flow] in self._flow_numbers
+            number = self._flows[headers.flow]
+            if number in self._flow_numbers:
+                self.reason, lost = (0, number), True
         return lost
 
     def _is_between(self, drops: DropList, now: int) -> bool:

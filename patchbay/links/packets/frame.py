@@ -19,16 +19,20 @@ class Frame:
         due: when it goes on, in nanoseconds of CLOCK_MONOTONIC.
         since: when it came to the queue that it waits in, or will.
         owner: whom it goes to, where one pipeline serves several.
+        came: when it came to the link; known while the link is recorded.
+        marks: what was done to it (see `verdicts`); likewise.
         place: what its pool knows it by.
     """
 
-    __slots__ = ("buffer", "due", "owner", "place", "since", "size")
+    __slots__ = ("buffer", "came", "due", "marks", "owner", "place", "since", "size")
 
     def __init__(self, buffer: memoryview, size: int = 0, place: int = 0) -> None:
         self.buffer = buffer
         self.size = size
         self.due = 0
         self.since = 0
+        self.came = 0
+        self.marks = 0
         self.owner: object = None
         self.place = place
 
@@ -61,7 +65,7 @@ class Heap:
     def copy(self, frame: Frame) -> Frame:
         """A frame of its own with the same bytes."""
         twin = self.frame(bytes(frame.data), bytes(frame.buffer[:HEADER]))
-        twin.owner = frame.owner
+        twin.owner, twin.came, twin.marks = frame.owner, frame.came, frame.marks
         return twin
 
     def release(self, frame: Frame) -> None:

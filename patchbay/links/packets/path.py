@@ -22,6 +22,17 @@ from patchbay.links.packets.loss import loss_of
 from patchbay.links.packets.queues import NO_LIMIT, queue_of
 from patchbay.links.packets.randomness import Streams
 from patchbay.links.packets.slots import SlotClock
+from patchbay.links.packets.verdicts import (
+    ADDED,
+    CHANGED,
+    CONGESTED,
+    CORRUPTED,
+    DUPLICATE,
+    NOTHING,
+    REORDERED,
+    Detail,
+    Witness,
+)
 from patchbay.values import LinkCondition
 
 _NANOSECONDS_PER_BYTE = 8_000_000
@@ -72,6 +83,8 @@ class Path:
         """When the last bit of the last packet left."""
         self.gate: Gate | None = None
         """Who asks the condition's program; it hands packets on by `admit`."""
+        self.witness: Witness | None = None
+        """Who is told of packets that are lost, if anybody is."""
         self._take_on(condition)
 
     def _take_on(self, condition: LinkCondition) -> None:
@@ -89,7 +102,7 @@ class Path:
         self._byte_time = (
             None if condition.rate_kbit is None else _NANOSECONDS_PER_BYTE / condition.rate_kbit
         )
-        self._queue = queue_of(condition, stream("flows"), self._drop, self._count_mark)
+        self._queue = queue_of(condition, stream("flows"), self._drop, self._mark)
         self._plain = (
             self._loss is None
             and self._drops.empty
@@ -179,9 +192,12 @@ class Path:
             self._drop(frame, "program")
             return
         frames = [self._pool.copy(frame) for _ in outcomes[1:]]
+        for each in frames:
+            each.marks |= ADDED
         for each, (delay, data) in zip((frame, *frames), outcomes, strict=True):
             if data is not None:
                 self._pool.refill(each, data)
+                each.marks |= CHANGED
             self._enter(now, each, delay)
 
     def _enter(self, now: int, frame: Frame, extra: int = 0) -> None:
@@ -196,6 +212,7 @@ class Path:
         twin = None
         if self._duplicate and self._streams.stream("duplicate").random() < self._duplicate:
             twin = self._pool.copy(frame)
+            twin.marks |= DUPLICATE
             self._counters.duplicated += 1
         if self._corrupt:
             self._maybe_corrupt(frame)
@@ -203,6 +220,7 @@ class Path:
         overtakes = condition.jitter_reorders or extra > 0
         if self._reorder and self._streams.stream("reorder").random() < self._reorder:
             delay, overtakes = 0, True
+            frame.marks |= REORDERED
         self._set_out(now + delay + extra, frame, overtakes)
         if twin is not None:
             self._set_out(now + delay + extra, twin, overtakes)
@@ -213,6 +231,7 @@ class Path:
             frame, stream, valid_checksum=self._condition.corrupt_valid_checksum
         ):
             self._counters.corrupted += 1
+            frame.marks |= CORRUPTED
 
     def _set_out(self, due: int, frame: Frame, overtakes: bool) -> None:
         if overtakes:
@@ -305,7 +324,20 @@ class Path:
 
     def _drop(self, frame: Frame, cause: str) -> None:
         self._counters.lost[cause] += 1
+        if self.witness is not None:
+            self.witness.lost(frame, cause, self._detail(frame, cause))
         self._pool.release(frame)
 
-    def _count_mark(self) -> None:
+    def _detail(self, frame: Frame, cause: str) -> Detail:
+        match cause:
+            case "list":
+                return self._drops.reason
+            case "queue":
+                return len(self._queue), self._queue.size
+            case "mtu":
+                return ip_length(frame), self._condition.mtu or 0
+        return NOTHING
+
+    def _mark(self, frame: Frame) -> None:
+        frame.marks |= CONGESTED
         self._counters.marked += 1

@@ -13,6 +13,7 @@ from patchbay.links.packets.gate import StartProgram, no_programs
 from patchbay.links.packets.headers import matches, parse
 from patchbay.links.packets.path import Path
 from patchbay.links.packets.randomness import Streams
+from patchbay.links.packets.verdicts import Witness
 from patchbay.links.spec import LinkSpec
 from patchbay.values import FlowMatch, LinkCondition
 
@@ -51,12 +52,19 @@ class Pipeline:
         """What carries out the drop list of each flow, which goes on while the flow is there."""
         self._leaving: deque[list[Path]] = deque()
         """The paths before each change of the flows, until they are empty: the oldest first."""
+        self._witness: Witness | None = None
         self._begin()
 
     @property
     def spec(self) -> LinkSpec:
         """What packets meet."""
         return self._spec
+
+    def tell(self, witness: Witness | None) -> None:
+        """Tell somebody of all packets that are lost from now on, or nobody."""
+        self._witness = witness
+        for path in self._all():
+            path.witness = witness
 
     @property
     def empty(self) -> bool:
@@ -117,6 +125,7 @@ class Pipeline:
         closed = bool(self._leaving)
         drops = self._drops[flow]
         path = Path(condition, streams, self._pool, self.counters, drops, closed=closed)
+        path.witness = self._witness
         if condition.program is not None:
             path.gate = self._start_program(
                 condition.program, self._name(flow), self._spec.seed, path.admit

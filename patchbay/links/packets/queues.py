@@ -263,7 +263,7 @@ def _discard(drop: Drop, mark: Callable[[Frame], bool]) -> Callable[[Frame], boo
 
 
 def queue_of(
-    condition: LinkCondition, random: Random, drop: Drop, marked: Callable[[], None]
+    condition: LinkCondition, random: Random, drop: Drop, marked: Callable[[Frame], None]
 ) -> Queue:
     """The queue of a condition, empty.
 
@@ -271,13 +271,13 @@ def queue_of(
         condition: the condition.
         random: for the perturbation of the flows' hash.
         drop: takes packets that are lost.
-        marked: is called for each packet that was marked.
+        marked: is called with each packet that was marked.
     """
 
     def mark(frame: Frame) -> bool:
         done = condition.ecn and mark_congestion(frame)
         if done:
-            marked()
+            marked(frame)
         return done
 
     limit = Limit.of(condition)

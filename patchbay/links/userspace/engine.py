@@ -16,10 +16,12 @@ from actors.protocol import Plain
 from patchbay.errors import ProgramFailure
 from patchbay.links.packets.gate import Admit
 from patchbay.links.spec import LinkSpec
+from patchbay.links.userspace.feed import FeedWriter
 from patchbay.links.userspace.many import Messages
 from patchbay.links.userspace.port import Port, stamp_arrivals
 from patchbay.links.userspace.runner import Runner
 from patchbay.links.userspace.slab import Slab
+from patchbay.links.userspace.tap import Tap, Taps
 from patchbay.links.userspace.wire import Direction, Shared, Wire
 from patchbay.topology.plain import from_plain
 from patchbay.values import PacketProgram
@@ -38,6 +40,7 @@ class Engine:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._wires: dict[str, Wire] = {}
         self._shared: dict[str, Shared] = {}
+        self._taps: dict[int, Tap] = {}
         self._messages = Messages()
         self._slab = Slab()
         self._runners: set[Runner] = set()
@@ -59,6 +62,8 @@ class Engine:
                         handler(descriptor)
                 self._let_go()
                 self._settle()
+                for tap in self._taps.values():
+                    tap.feed.publish()
         except Closed:
             return
 
@@ -233,6 +238,7 @@ class Engine:
             bytes.fromhex(mark),
         )
         wire.down.shared = self._shared.get(lan)
+        self._tell(link)
         for direction in wire.directions:
             direction.begin(time.monotonic_ns(), since, groups=direction is wire.down and not mark)
             self._listen(direction)
@@ -302,6 +308,7 @@ class Engine:
             self.forget(direction.source.fileno())
             direction.deadline = None
             direction.closed = True
+            direction.tell(None)
         wire.close()
         return None
 
@@ -314,6 +321,52 @@ class Engine:
         if not all(direction.pipeline.empty for direction in wire.directions):
             return None
         return time.monotonic_ns() - max(each.touched for each in wire.directions)
+
+    # -- recordings
+
+    def on_tap(self, memory: int, added: int, freed: int, number: int, keep: int) -> Plain:
+        """Have a recording hear of what becomes of packets.
+
+        Args:
+            memory: of a feed, and its counters:
+            added: of what was added,
+            freed: and of what was freed.
+            number: of the recording.
+            keep: bytes that it keeps of each packet.
+        """
+        self._taps[number] = Tap(FeedWriter(memory, added, freed), keep)
+        return None
+
+    def on_watch(self, number: int, links: dict[str, int]) -> Plain:
+        """Have a recording hear of these links, and no others.
+
+        Args:
+            number: of the recording.
+            links: the number of the way up of each; the way down has the next one.
+        """
+        tap = self._taps[number]
+        changed = dict(links.items() ^ tap.streams.items())
+        tap.streams = links
+        for link in changed:
+            self._tell(link)
+        return None
+
+    def on_untap(self, number: int) -> Plain:
+        """Have a recording hear of nothing any more."""
+        self.on_watch(number, {})
+        self._taps.pop(number).feed.close()
+        return None
+
+    def _tell(self, link: str) -> None:
+        """Tell whoever wants to know of the packets of a link."""
+        wire = self._wires.get(link)
+        if wire is None:
+            return
+        for way, direction in enumerate(wire.directions):
+            taps = [
+                (tap, tap.streams[link] + way) for tap in self._taps.values() if link in tap.streams
+            ]
+            direction.tell(Taps(taps) if taps else None)
 
     def on_stats(self, link: str) -> Plain:
         """What either direction has done."""

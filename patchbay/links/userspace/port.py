@@ -99,8 +99,9 @@ class Port:
             frame.size = size - HEADER
         return frames
 
-    def send(self, frames: list[Frame]) -> None:
-        """Let frames leave."""
+    def send(self, frames: list[Frame]) -> list[Frame]:
+        """Let frames leave; return those that the kernel did not take."""
+        refused: list[Frame] = []
         for first in range(0, len(frames), AT_ONCE):
             batch = frames[first : first + AT_ONCE]
             self._messages.point_to(
@@ -111,8 +112,10 @@ class Port:
                 sent = self._messages.send(self._descriptor, done, len(batch) - done)
                 if sent == 0:  # this one is lost: the interface is down, or its other end busy
                     self.refused += 1
+                    refused.append(batch[done])
                     sent = 1
                 done += sent
+        return refused
 
     def skip(self, moment: int, slab: Slab, *, groups: bool) -> list[Frame]:
         """Forget what arrived before a moment, in nanoseconds of CLOCK_REALTIME.

@@ -48,6 +48,7 @@ class Slab:
         end = HEADER + frame.size
         twin.buffer[:end] = frame.buffer[:end]
         twin.size, twin.owner = frame.size, frame.owner
+        twin.came, twin.marks = frame.came, frame.marks
         return twin
 
     def refill(self, frame: Frame, data: bytes) -> None:

@@ -11,10 +11,12 @@ from typing import TypeAlias
 from patchbay.links.packets.frame import HEADER, Frame
 from patchbay.links.packets.gate import Admit, Gate
 from patchbay.links.packets.pipeline import Pipeline
+from patchbay.links.packets.verdicts import NOTHING, Detail
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import AT_ONCE
 from patchbay.links.userspace.port import Port
 from patchbay.links.userspace.slab import Slab
+from patchbay.links.userspace.tap import Taps
 from patchbay.values import PacketProgram
 
 ROUNDS = 4
@@ -54,6 +56,7 @@ class Shared:
 
     def __init__(self, spec: LinkSpec, slab: Slab, start_program: StartProgramOf) -> None:
         self.pipeline = Pipeline(spec, slab, partial(start_program, self))
+        self.pipeline.tell(self)
         self.deadline: int | None = None
         self.router = b""
         self._slab = slab
@@ -61,10 +64,13 @@ class Shared:
     def take(self, now: int, frames: list[Frame], owner: Direction) -> list[Frame]:
         """Take the packets that the router sent to a link; return the others."""
         own = [frame for frame in frames if frame.buffer[_SOURCE] == self.router]
+        if not own:
+            return frames
         for frame in own:
             frame.owner = owner
-        self.pipeline.offer_all(now, own)
-        return [frame for frame in frames if frame.owner is None] if own else frames
+        others = [frame for frame in frames if frame.owner is None]
+        self.pipeline.offer_all(now, own)  # which may lose some, and forget whose they were
+        return others
 
     def let_go(self, now: int) -> list[Direction]:
         """Hand over what has to leave until now; return the directions that got any."""
@@ -78,6 +84,12 @@ class Shared:
                 self._slab.release(frame)
         self.deadline = self.pipeline.next_deadline()
         return list(reached)
+
+    def lost(self, frame: Frame, cause: str, detail: Detail) -> None:
+        """See `Witness`: it is lost on the link that it goes to."""
+        owner, frame.owner = frame.owner, None
+        if isinstance(owner, Direction) and owner.taps is not None:
+            owner.taps.lost(frame, cause, detail)
 
 
 _SOURCE = slice(HEADER + 6, HEADER + 12)
@@ -96,6 +108,7 @@ class Direction:
         deadline: when it has to be looked after next; None if nothing is on its way.
         lateness: how well it was looked after.
         touched: when packets came last, in nanoseconds.
+        taps: the recordings that hear of its packets; None if there are none.
     """
 
     def __init__(
@@ -114,8 +127,14 @@ class Direction:
         self.lateness = Lateness()
         self.touched = 0
         self.source = source
+        self.taps: Taps | None = None
         self._target = target
         self._slab = slab
+
+    def tell(self, taps: Taps | None) -> None:
+        """Have recordings hear of its packets from now on, or none."""
+        self.taps = taps
+        self.pipeline.tell(taps)
 
     def take(self) -> None:
         """Take what has arrived.
@@ -142,6 +161,8 @@ class Direction:
         if not frames:
             return
         self.touched = now
+        if self.taps is not None:
+            self.taps.came(frames, now)
         if self.shared is not None:
             frames = self.shared.take(now, frames, self)
         self.pipeline.offer_all(now, frames)
@@ -160,7 +181,11 @@ class Direction:
     def finish(self, now: int, moment: int) -> None:
         """Pass on at once what has arrived until a moment, in nanoseconds of CLOCK_REALTIME."""
         frames = self.source.until(moment, self._slab)
-        self.pipeline.offer_all(now, self._marked(frames) if self.mark else frames)
+        if self.mark:
+            frames = self._marked(frames)
+        if self.taps is not None:
+            self.taps.came(frames, now)
+        self.pipeline.offer_all(now, frames)
         self.flush(now)
 
     def let_go(self, now: int) -> None:
@@ -185,7 +210,13 @@ class Direction:
         return self._target.refused
 
     def _send(self, frames: list[Frame]) -> None:
-        self._target.send(frames)
+        taps = self.taps
+        if taps is not None:
+            taps.left(frames)
+        refused = self._target.send(frames)
+        if refused and taps is not None:
+            for frame in refused:
+                taps.lost(frame, "refused", NOTHING)
         self._slab.release_all(frames)
 
     def _note(self, packets: int, late: int) -> None:
