@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from patchbay.rules import black_hole, opened, portal, spoofing, unsolicited
 from patchbay.rules.model import (
+    Branch,
     Chain,
     Match,
     Range,
@@ -126,8 +127,8 @@ def _table(config: FirewallConfig, wan: str) -> Table:
         *_ruled(config, FirewallDirection.OUTBOUND, to_wan),
         *_port_policies(config, to_wan),
     )
-    known_in = (Rule((from_wan, _KNOWN), (Verdict.ACCEPT,)),) if config.stateful else ()
-    known_out = (Rule((to_wan, _KNOWN), (Verdict.ACCEPT,)),) if config.stateful else ()
+    # First, and whichever way they go: this is as far as most packets come.
+    known = (Rule((_KNOWN,), (Verdict.ACCEPT,)),) if config.stateful else ()
     to_router: tuple[Rule, ...] = inbound
     to_lan: tuple[Rule, ...] = inbound
     if config.block_inbound:
@@ -135,15 +136,13 @@ def _table(config: FirewallConfig, wan: str) -> Table:
         discovery = match(Field.ICMPV6_TYPE, *_NEIGHBOUR_DISCOVERY)
         to_router += (Rule((from_wan, discovery), (Verdict.ACCEPT,)), *refuse)
         to_lan += (*_let_in(config, from_wan), *refuse)
-    chains: list[Chain] = []
+    chains: list[Chain | Branch] = []
     if config.block_spoofed:
-        chains.append(spoofing.chain())
+        chains += spoofing.chains()
     if to_router:
-        chains.append(_chain("input", Hook.INPUT, (*known_in, *to_router)))
+        chains.append(_chain("input", Hook.INPUT, (*known, *to_router)))
     if to_lan or outbound:
-        rules = (*(known_in if to_lan else ()), *to_lan)
-        rules += (*known_out, *outbound) if outbound else ()
-        chains.append(_chain("forward", Hook.FORWARD, rules))
+        chains.append(_chain("forward", Hook.FORWARD, (*known, *to_lan, *outbound)))
     table = Table(family=Family.INET, name="firewall", chains=tuple(chains))
     if not _opens(config):
         return table
@@ -154,7 +153,7 @@ def _table(config: FirewallConfig, wan: str) -> Table:
         sets=opened.sets(config.filtering),
         chains=(
             *table.chains,
-            opened.notes(config.filtering, wan),
+            *opened.notes(config.filtering, wan),
             *opened.branches(config.filtering, refuse),
         ),
     )

@@ -98,7 +98,7 @@ def chains(
     """The chains that do what sysctls do not; none for most kinds of NAT."""
     translated: list[Rule] = []
     if not config.inbound_refresh:
-        to_mapping = from_wan, _UDP, match(Field.IP_DADDR, *addresses)
+        to_mapping = _UDP, from_wan, match(Field.IP_DADDR, *addresses)
         yield Chain(
             name="untranslated",
             type=ChainType.FILTER,
@@ -108,7 +108,7 @@ def chains(
         )
         yield Branch("stale", tuple(_stale(config, addresses[0])))
         yield Branch("refresh", tuple(_refresh(config)))
-        translated.append(Rule((to_wan, _UDP), (Jump("refresh"),)))
+        translated.append(Rule((_UDP, to_wan), (Jump("refresh"),)))
     if config.hold_down:
         mapped = unless(Field.CT_MARK, 0)
         yield Branch("hold", tuple(_hold(config)))

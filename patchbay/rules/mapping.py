@@ -81,10 +81,13 @@ def sets(config: NatConfig) -> tuple[Set, ...]:
 
 
 def hold(config: NatConfig) -> Rule:
-    """For packets that are passed on: when a TCP connection is closed, its port is held."""
+    """For packets that are passed on: when a TCP connection is closed, its port is held.
+
+    Few packets close one: what most are not is asked first.
+    """
     closing = match(Field.TCP_FLAGS, TcpFlag.FIN, TcpFlag.RST)
     known = match(Field.CT_STATE, CtState.ESTABLISHED)
-    return Rule((known, closing), held(max(config.timeouts.tcp_closing, config.hold_down)))
+    return Rule((closing, known), held(max(config.timeouts.tcp_closing, config.hold_down)))
 
 
 def held(seconds: int) -> tuple[Change, ...]:

@@ -79,6 +79,12 @@ def _table(config: NatConfig, wan: str, address: IPv4Address) -> Table:
     return _Nat(config, wan, address).table()
 
 
+_KNOWN = Rule(
+    (match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED),), (Verdict.ACCEPT,)
+)
+"""As near the beginning of a chain as it can be: this is as far as most packets go."""
+
+
 class _Nat:
     def __init__(self, config: NatConfig, wan: str, address: IPv4Address) -> None:
         self._config = config
@@ -86,10 +92,6 @@ class _Nat:
         self._from_wan, self._to_wan = match(Field.IIFNAME, wan), match(Field.OIFNAME, wan)
         self._from_inside = unless(Field.IIFNAME, wan)
         self._to_inside = unless(Field.OIFNAME, wan)
-        self._known = Rule(
-            (self._from_wan, match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED)),
-            (Verdict.ACCEPT,),
-        )
         drop = Rule((self._from_wan,), (Verdict.DROP,), "belongs to no flow from inside")
         late = config.refuse_syn_after is not None
         self._unasked = (*([unsolicited.noted(self._from_wan)] if late else []), drop)
@@ -105,7 +107,7 @@ class _Nat:
                 _filter(
                     "input",
                     Hook.INPUT,
-                    self._known,
+                    _KNOWN,
                     Rule((self._from_wan, echo_request), (Verdict.ACCEPT,)),
                     *self._unasked,
                 ),
@@ -119,7 +121,7 @@ class _Nat:
 
     def _forwarded(self) -> Iterator[Rule]:
         yield mapping.hold(self._config)
-        yield self._known
+        yield _KNOWN
         yield Rule((self._from_wan, match(Field.CT_STATUS, CtStatus.DNAT)), (Verdict.ACCEPT,))
         if self._config.exempt:
             exempt = match(Field.IP_SADDR, *self._config.exempt)

@@ -59,22 +59,22 @@ def sets(filtering: NatFiltering) -> tuple[Set, ...]:
     return tuple(Set(name=each.set, key=_outbound(each, filtering)) for each in _VERSIONS)
 
 
-def notes(filtering: NatFiltering, wan: str) -> Chain:
-    """The chain that takes note of what leaves, after it has been let out."""
-    new = match(Field.CT_STATE, CtState.NEW)
-    return Chain(
+def notes(filtering: NatFiltering, wan: str) -> Iterator[Chain | Branch]:
+    """The chains that take note of what leaves, after it has been let out."""
+    # Most packets are not new: that is asked first.
+    leaving = match(Field.CT_STATE, CtState.NEW), match(Field.OIFNAME, wan), _WITH_PORTS
+    yield Chain(
         name="opened_by",
         type=ChainType.FILTER,
         hook=Hook.FORWARD,
         priority=Priority.FILTER + 1,
-        rules=tuple(
-            Rule(
-                (match(Field.OIFNAME, wan), new, _WITH_PORTS),
-                (Change(Operation.ADD, each.set, _outbound(each, filtering), (), Company.ALONE),),
-            )
-            for each in _VERSIONS
-        ),
+        rules=(Rule(leaving, (Goto("note"),)),),
     )
+    noted = (
+        Change(Operation.ADD, each.set, _outbound(each, filtering), (), Company.ALONE)
+        for each in _VERSIONS
+    )
+    yield Branch("note", tuple(Rule((), (each,)) for each in noted))
 
 
 def rules(from_wan: Match) -> Iterator[Rule]:

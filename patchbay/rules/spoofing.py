@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 
-from patchbay.rules.model import Chain, Rule, match
-from patchbay.rules.words import ChainType, Field, Hook, Presence, Priority, Verdict
+from patchbay.rules.model import Branch, Chain, Goto, Rule, match
+from patchbay.rules.words import ChainType, Field, Hook, NfProto, Presence, Priority, Verdict
 
 _ON_THE_LINK = (IPv6Address("::"), IPv6Network("fe80::/10"))
 """Sources of neighbour discovery, which are routed nowhere."""
@@ -20,17 +21,22 @@ _DEPRECATED = 0
 """The type of routing header that leads packets to and fro (RFC 5095)."""
 
 
-def chain() -> Chain:
-    """The chain that drops them, whichever way they go, before anybody takes note of them."""
+def chains() -> Iterator[Chain | Branch]:
+    """The chains that drop them, whichever way they go, before anybody takes note of them."""
     drop = (Verdict.DROP,)
-    return Chain(
+    stray = Rule((match(Field.FIB_SADDR_IIF, Presence.MISSING),), drop, "not its way")
+    yield Chain(
         name="spoofed",
         type=ChainType.FILTER,
         hook=Hook.PREROUTING,
         priority=Priority.RAW,
-        rules=(
+        rules=(Rule((match(Field.NFPROTO, NfProto.IPV6),), (Goto("spoofed6"),)), stray),
+    )
+    yield Branch(
+        "spoofed6",
+        (
             Rule((match(Field.IP6_SADDR, *_ON_THE_LINK),), (Verdict.ACCEPT,)),
-            Rule((match(Field.FIB_SADDR_IIF, Presence.MISSING),), drop, "not its way"),
+            stray,
             Rule((match(Field.IP6_SADDR, *_FORBIDDEN),), drop, "of no host"),
             Rule((match(Field.IP6_DADDR, *_FORBIDDEN),), drop, "of no host"),
             Rule((match(Field.RT_TYPE, _DEPRECATED),), drop, "deprecated"),
