@@ -1,6 +1,6 @@
 """Run every benchmark, or those named, and print one table.
 
-python -m benchmarks [calls] [labs] [star] [nat] [deaths] [virtual_time] [fidelity]
+python -m benchmarks [calls] [labs] [star] [nat] [forwarding] [deaths] [virtual_time] [fidelity]
 """
 
 import compileall
@@ -14,7 +14,7 @@ import actors
 import patchbay
 from benchmarks.report import table
 
-NAMES = ("calls", "labs", "star", "nat", "deaths", "virtual_time", "fidelity")
+NAMES = ("calls", "labs", "star", "nat", "forwarding", "deaths", "virtual_time", "fidelity")
 
 
 def main() -> int:

@@ -79,9 +79,7 @@ def _table(config: NatConfig, wan: str, address: IPv4Address) -> Table:
     return _Nat(config, wan, address).table()
 
 
-_KNOWN = Rule(
-    (match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED),), (Verdict.ACCEPT,)
-)
+_KNOWN = Rule((match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED),), (Verdict.ACCEPT,))
 """As near the beginning of a chain as it can be: this is as far as most packets go."""
 
 

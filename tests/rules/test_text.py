@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from patchbay.rules import firewall, nat
-from patchbay.rules.model import Chain, Rule, Table, match, unless
+from patchbay.rules.model import Chain, Match, Rule, Table, match, unless
 from patchbay.rules.text import rule_text, ruleset
 from patchbay.rules.words import ChainType, CtState, Family, Field, Hook, Verdict
 from patchbay.values import Firewall, FirewallConfig, FirewallRule, Nat, NatConfig, PortPolicy
@@ -64,6 +64,34 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_ruleset_is_its_golden_file(name: str) -> None:
     assert ruleset(CASES[name]) == (GOLDEN / f"{name}.nft").read_text()
+
+
+KNOWN = match(Field.CT_STATE, CtState.ESTABLISHED, CtState.RELATED)
+
+
+@pytest.mark.parametrize("nat_kind", [Nat.HOME, Nat.FULL_CONE, Nat.CORPORATE, Nat.CGNAT])
+@pytest.mark.parametrize("wall", [Firewall.BLOCK_INBOUND, Firewall.CORPORATE])
+def test_most_packets_meet_few_rules(nat_kind: Nat, wall: Firewall) -> None:
+    """What is forwarded is sorted out by the state of its connection, not by names of interfaces."""
+    tables = (
+        *nat.tables(nat_kind, wan="wan", address=WAN),
+        *firewall.tables(wall, wan="wan"),
+    )
+    chains = [
+        chain
+        for table in tables
+        for chain in table.chains
+        if isinstance(chain, Chain) and chain.hook is Hook.FORWARD
+    ]
+    assert {chain.name for chain in chains} >= {"forward"}
+    for chain in chains:
+        known = Rule((KNOWN,), (Verdict.ACCEPT,))
+        met = chain.rules[: chain.rules.index(known)] if known in chain.rules else chain.rules
+        assert len(met) <= 1
+        for rule in met:
+            first = rule.matches[0]
+            assert isinstance(first, Match)
+            assert first.field in {Field.CT_STATE, Field.TCP_FLAGS}
 
 
 def test_values_are_sorted_and_flags_joined() -> None:
