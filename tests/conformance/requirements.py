@@ -425,6 +425,7 @@ def outside_of(bench: Bench, inside: Endpoint, remote: Endpoint) -> Endpoint:
         for each in bench.home.nat_table():
             if (each.inside, each.remote) == flow:
                 return str(each.outside[0]), each.outside[1]
+        time.sleep(0.01)  # in virtual time, time passes only while all wait
 
 
 def opened_from_both_sides(bench: Bench) -> bool:

@@ -135,7 +135,7 @@ def _traffic(host, port):
     sent = answered = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.2)
-        while not _stopped.is_set():
+        while not _stopped.wait(0.001):  # in virtual time, time passes only while all wait
             sock.sendto(b"x", (host, port))
             sent += 1
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import time
 from ipaddress import ip_address
 
 import pytest
@@ -226,6 +227,7 @@ def _source(host):
             try:
                 sock.connect((host, 8000))
             except ConnectionRefusedError:
+                time.sleep(0.01)
                 continue
             sock.sendall(bytes(BULK))
             sock.shutdown(socket.SHUT_WR)

@@ -5,6 +5,8 @@ import socket
 import pytest
 from support import exchange, home_and_server, reaches, refused
 
+from tests.waiting import wait_until
+
 
 @pytest.fixture
 def net(lab):
@@ -54,8 +56,7 @@ def test_what_nobody_asked_for_is_dropped(net, tmp_path):
     laptop, server, home = net.device("laptop"), net.device("server"), net.router("home")
     with server.reflector() as reflector:
         listener = laptop.submit(_hold_and_count, 5002, reflector.address, tmp_path / "end")
-        while not any(entry.inside[1] == 5002 for entry in home.nat_table()):
-            assert not listener.done()
+        wait_until(lambda: any(entry.inside[1] == 5002 for entry in home.nat_table()))
         for source in (server, net.device("mirror"), server):
             source.call(_send, (str(home.uplink_ip), 5002), b"unsolicited")
         server.call(_send, (str(home.uplink_ip), 5002), b"asked for", reflector.port + 1)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from patchbay import NatConfig, PortForward, PortMapping
+from tests.waiting import wait_until
 
 EXPIRY = 20
 """Seconds: many times what it takes until a mapping of one second has ended."""
@@ -61,9 +62,7 @@ def mapping(host, protocol, port, host_port):
 
 
 def wait_until_gone(home, gone):
-    deadline = time.monotonic() + EXPIRY
-    while gone in home.port_mappings:
-        assert time.monotonic() < deadline
+    wait_until(lambda: gone not in home.port_mappings, patience=EXPIRY)
 
 
 def _ask(host, port, requests):

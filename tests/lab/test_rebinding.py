@@ -4,6 +4,7 @@ import pytest
 from support import home_and_server
 
 from patchbay import ConfigError, NatConfig
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -52,8 +53,12 @@ def test_a_router_rebinds_by_itself_until_it_is_set_otherwise(net):
     home.set_nat(NatConfig(rebind_every=0.2))
     with net.device("server").reflector() as reflector:
         ports = set()
-        while len(ports) < 3:
+
+        def has_had_three() -> bool:
             ports.add(reflector.observe(laptop, source_port=6000).port)
+            return len(ports) >= 3
+
+        wait_until(has_had_three)
         home.set_nat("home", flush=True)
         told = len([each for each in net.events() if each.kind == "nat_rebound"])
         assert told >= 2
