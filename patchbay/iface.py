@@ -16,6 +16,7 @@ from patchbay.errors import ConfigError, Problem
 from patchbay.link_recording import LinkRecording
 from patchbay.link_stats import LinkStats
 from patchbay.links.choice import EngineChoice
+from patchbay.links.spec import Flows
 from patchbay.topology.plain import from_plain
 from patchbay.topology.requests import condition_arguments
 from patchbay.topology.snapshot import InterfaceSnapshot
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 Direction = Literal["up", "down", "both"]
 
 _LINK_STATS: Any = LinkStats | None
+_CONDITION: Any = LinkCondition | None
+_FLOWS: Any = Flows
 _SCHEDULE: Any = Schedule | Trace | None
 
 
@@ -166,9 +169,13 @@ class Iface:
         return self._now().up
 
     def condition(self, direction: Literal["up", "down"] = "up") -> LinkCondition | None:
-        """What packets meet that leave (`up`) or arrive (`down`); None for a clean link."""
-        now = self._now()
-        return now.condition_up if direction == "up" else now.condition_down
+        """What packets meet that leave (`up`) or arrive (`down`); None for a clean link.
+
+        It is read back from what makes it: from the kernel's queueing disciplines, or from the
+        process of the user-space engine. Where the kernel has what was asked for, as exactly as it
+        can, that is what is told; else, part by part, what it has.
+        """
+        return self._met(direction)[0]
 
     def schedule(self, direction: Literal["up", "down"] = "up") -> Schedule | Trace | None:
         """What the condition of a direction follows; None if it stays what it is."""
@@ -181,8 +188,7 @@ class Iface:
 
     def flows(self, direction: Literal["up", "down"] = "up") -> dict[FlowMatch, LinkCondition]:
         """What packets of some flows meet instead, in the order in which they are looked at."""
-        now = self._now()
-        return dict(now.flows_up if direction == "up" else now.flows_down)
+        return dict(self._met(direction)[1])
 
     def engine(self, direction: Literal["up", "down"] = "up") -> EngineChoice | None:
         """What makes the condition of a direction, and why that; None for a clean link."""
@@ -316,6 +322,14 @@ class Iface:
     def _ask(self, method: str, **arguments: Plain) -> None:
         self._now()
         self._node.lab.request(method, node=self._node.name, name=self._name, **arguments)
+
+    def _met(self, direction: Literal["up", "down"]) -> tuple[LinkCondition | None, Flows]:
+        self._now()
+        told = self._node.lab.request(
+            "condition", node=self._node.name, iface=self._name, direction=direction
+        )
+        condition, flows = cast("list[Plain]", told)
+        return from_plain(_CONDITION, condition), from_plain(_FLOWS, flows)
 
     def _now(self) -> InterfaceSnapshot:
         for interface in self._node.interface_snapshots():

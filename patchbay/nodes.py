@@ -16,7 +16,7 @@ from patchbay.reflectors import Reflector
 from patchbay.router_firewall import RouterFirewall
 from patchbay.stun_server import StunServer, server_address
 from patchbay.topology import model
-from patchbay.topology.graph import plugged_in
+from patchbay.topology.graph import LAN_BRIDGE, plugged_in
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.requests import as_config, condition_arguments
 from patchbay.topology.snapshot import InterfaceSnapshot
@@ -407,8 +407,11 @@ class Router(RouterFirewall, LabNode):
 
     @property
     def downlink_condition(self) -> LinkCondition | None:
-        """What packets meet that it sends into its LAN; None for nothing."""
-        return self._model().downlink
+        """What packets meet that it sends into its LAN; None for nothing.
+
+        It is read back from what makes it, as `Iface.condition` is.
+        """
+        return self.iface(LAN_BRIDGE).condition("up")
 
     def ruleset(self) -> str:
         """Its nftables rules, as `nft list ruleset` would print them."""

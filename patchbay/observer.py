@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from actors.errors import NodeGone
 from actors.protocol import Plain
 from actors.supervisor import Supervisor
 from patchbay.capture.keys import KeyLog
@@ -20,7 +22,7 @@ from patchbay.topology.joints import far_end
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.snapshot import InterfaceSnapshot, interface_snapshots
-from patchbay.values import LinkEngine
+from patchbay.values import LinkCondition, LinkEngine
 from patchbay.wiring.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -121,6 +123,25 @@ class Observer:
             filter=filter_text,
         )
         return number
+
+    def on_condition(self, node: str, iface: str, direction: str) -> Plain:
+        """What packets of an interface meet, and those of flows, as the engine has it."""
+        named = {each.name: each for each in interface_snapshots(self._topology(), node)}
+        snapshot = named.get(iface)
+        if snapshot is None:
+            raise NodeGone(f"interface {iface!r} of node {node!r} was removed")
+        if direction == "up":
+            place: tuple[str, str] | None = (node, iface)
+            asked, flows = snapshot.condition_up, snapshot.flows_up
+        else:
+            place = far_end(self._topology(), node, iface)
+            asked, flows = snapshot.condition_down, snapshot.flows_down
+        if place is not None:
+            with suppress(EngineDied):  # its death is an event; what it had was this
+                found, flows = self._kernel.read_link(*place)
+                if found != (asked or LinkCondition.LAN):
+                    asked = None if found.perfect else found
+        return [to_plain(asked), to_plain(flows)]
 
     def on_stats(self, node: str, iface: str) -> Plain:
         """The counters of an interface."""

@@ -51,7 +51,9 @@ _LEAST_FRAMES = 10
 _LEAST_MS = 20
 """Milliseconds of its rate that a queue without a size given holds at least."""
 
-_BYTES_PER_KBIT = 125
+BYTES_PER_KBIT = 125
+
+_CERTAIN = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,7 @@ def _shaper(condition: LinkCondition, mtu: int) -> Shaper:
     queue = _queue(condition, mtu)
     if condition.rate_kbit is None or queue is None:
         return Shaper()
-    rate = max(1, round(condition.rate_kbit * _BYTES_PER_KBIT))
+    rate = max(1, round(condition.rate_kbit * BYTES_PER_KBIT))
     return Shaper(
         rate=rate,
         burst=min(UNLIMITED, mtu + FRAME_HEADER + rate * _BURST_MS // 1000),
@@ -194,6 +196,19 @@ def _queue(condition: LinkCondition, mtu: int) -> Queue | None:
     return Queue(kind="bfifo", limit=size)
 
 
+def chance(per_cent: float) -> int:
+    """A probability as the kernel has it: 32 bits, all of them for certainty."""
+    return round(per_cent / 100 * _CERTAIN)
+
+
+def per_cent(chance_told: int) -> float:
+    """A probability that the kernel has, as the shortest number that it cannot tell from it."""
+    exact = chance_told / _CERTAIN * 100
+    return next(
+        short for digits in range(20) if chance(short := round(exact, digits)) == chance_told
+    )
+
+
 def queue_bytes(condition: LinkCondition, frame: int) -> int:
     """How many bytes wait for the rate at most.
 
@@ -201,7 +216,7 @@ def queue_bytes(condition: LinkCondition, frame: int) -> int:
     """
     if condition.queue_bytes is not None:
         return condition.queue_bytes
-    per_ms = (condition.rate_kbit or 0) * _BYTES_PER_KBIT / 1000
+    per_ms = (condition.rate_kbit or 0) * BYTES_PER_KBIT / 1000
     if condition.queue_ms is not None:
         size = max(frame, round(per_ms * condition.queue_ms))
     else:

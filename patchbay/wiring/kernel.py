@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from actors.protocol import Plain
+from patchbay.links.spec import Flows
 from patchbay.links.userspace.process import EngineProcess
 from patchbay.rules.encode import emptied, replacement
 from patchbay.rules.model import Table
 from patchbay.rules.rebinding import rebound
 from patchbay.topology import steps
 from patchbay.topology.steps import AddCable, AddNode, Cable, Route, Step
+from patchbay.values import LinkCondition
 from patchbay.wiring import cables, chains, messages, readers, sysctl
 from patchbay.wiring.chains import Discipline
 from patchbay.wiring.connection import NETLINK_NETFILTER, NETLINK_ROUTE, Connection
@@ -130,6 +132,15 @@ class Kernel:
     def user_links(self) -> UserLinks | None:
         """The cables that pass the user-space engine; None where there is none of these."""
         return self._links.user
+
+    def read_link(self, node: str, interface: str) -> tuple[LinkCondition, Flows]:
+        """What packets meet that leave by an interface, as whatever makes it has it.
+
+        Raises:
+            EngineDied: it was made by the process of the user-space engine, which is dead.
+            OSError: there is no such interface.
+        """
+        return self._links.read(node, interface)
 
     def disciplines(self, node: str, interface: str) -> tuple[Discipline, ...]:
         """The queueing disciplines of an interface, the first one first."""

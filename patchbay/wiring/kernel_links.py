@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from time import monotonic
 
 from patchbay.links.choice import DISCIPLINES, NETEM_SEED
-from patchbay.links.queues import Netem, Queue, Shaper, chain
+from patchbay.links.queues import PASSING, Netem, Queue, Shaper, chain
+from patchbay.links.reading import condition_of
 from patchbay.topology.steps import Link
-from patchbay.wiring import chains, queues
+from patchbay.values import LinkCondition
+from patchbay.wiring import chains, queue_reading, queues
 from patchbay.wiring.connection import Connection
 from patchbay.wiring.namespace import Namespace
 from patchbay.wiring.netlink import KernelError
@@ -46,6 +48,8 @@ class KernelLinks:
         self._namespace = namespace
         self._turns: dict[Place, int] = {}
         self._passing: dict[Place, _Passing] = {}
+        self._told: dict[Place, Link] = {}
+        """What the kernel was told; to be compared with what it has."""
         self.features: frozenset[str] = frozenset()
 
     def set(self, node: str, interface: str, link: Link | None, old: Link | None) -> None:
@@ -59,6 +63,7 @@ class KernelLinks:
         connection, index = namespace.route, namespace.index(interface)
         if link is None:
             chains.let_pass(connection, index)
+            self._told.pop(place, None)
             self._passing[place] = _Passing(monotonic(), -1)
             return
         turn = self._turns.get(place, -1) + 1
@@ -68,6 +73,7 @@ class KernelLinks:
             self._put_back(connection, index, old, turn)
             raise
         self._turns[place] = turn
+        self._told[place] = link
         self._passing.pop(place, None)
 
     def _put_back(self, connection: Connection, index: int, old: Link | None, turn: int) -> None:
@@ -75,6 +81,21 @@ class KernelLinks:
             chains.remove(connection, index)
         else:
             chains.put(connection, index, chain(old.spec, old.mtu, self.features, turn))
+
+    def read(self, node: str, interface: str) -> LinkCondition:
+        """What packets meet that leave by an interface, as the kernel has it.
+
+        Raises:
+            OSError: there is no such interface.
+        """
+        namespace = self._there(node)
+        index = namespace.index(interface)
+        told = queue_reading.read(chains.disciplines(namespace.route, index))
+        link = self._told.get((node, interface))
+        if link is None:
+            return condition_of(told, PASSING, LinkCondition.LAN)
+        expected = chain(link.spec, link.mtu, self.features)
+        return condition_of(told, expected, link.spec.condition)
 
     def tidy(self) -> float | None:
         """Take away disciplines that let everything pass, where nobody sends.

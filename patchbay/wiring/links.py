@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from patchbay.links.choice import USER_SPACE
+from patchbay.links.spec import Flows
 from patchbay.links.userspace.port import open_port
 from patchbay.links.userspace.process import EngineProcess
 from patchbay.topology.steps import Cable, Link
-from patchbay.values import LinkEngine
+from patchbay.values import LinkCondition, LinkEngine
 from patchbay.wiring import kernel_links
 from patchbay.wiring.kernel_links import KernelLinks
 from patchbay.wiring.namespace import Namespace
@@ -83,6 +84,18 @@ class Links:
         except OSError:
             self.user.set(node, interface, None if had is None else had.spec)
             raise
+
+    def read(self, node: str, interface: str) -> tuple[LinkCondition, Flows]:
+        """What packets meet that leave by an interface, as whatever makes it has it.
+
+        Raises:
+            EngineDied: it was made by the process, which is dead.
+            OSError: there is no such interface.
+        """
+        spec = None if self.user is None else self.user.read(node, interface)
+        if spec is not None and not spec.clean:
+            return spec.condition, spec.flows
+        return self._kernel.read(node, interface), ()
 
     def tidy(self) -> float | None:
         """Make plain links of those that are clean again and quiet.

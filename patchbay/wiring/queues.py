@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from struct import Struct
 
-from patchbay.links.queues import UNLIMITED, Netem, Queue, Shaper
+from patchbay.links.queues import UNLIMITED, Netem, Queue, Shaper, chance
 from patchbay.values import FourState, GilbertElliott
 from patchbay.wiring.netlink import (
     NLM_F_CREATE,
@@ -66,7 +66,7 @@ TCA_FQ_CODEL_LIMIT, TCA_FQ_CODEL_ECN = 2, 4
 
 _ETHERNET = 1
 """TC_LINKLAYER_ETHERNET: the kernel computes times itself and needs no table."""
-_NO_RATE = 1 << 40
+NO_RATE = 1 << 40
 """Bytes per second that no interface reaches: a tbf without a limit of rate."""
 _ORDER = 1 << 62
 """Bytes per second at which netem takes no time, but keeps packets in order: with any rate at
@@ -122,7 +122,7 @@ def every(index: int) -> Message:
 
 def tbf(shaper: Shaper) -> bytes:
     """The options of a tbf."""
-    rate = _NO_RATE if shaper.rate is None else shaper.rate
+    rate = NO_RATE if shaper.rate is None else shaper.rate
     spec = RATESPEC.pack(0, _ETHERNET, shaper.overhead, 0, 0, min(rate, _ALL))
     return nested(
         TCA_OPTIONS,
@@ -172,7 +172,8 @@ def netem(of: Netem) -> bytes:
 def _slot(of: Netem) -> bytes:
     if of.slots is None:
         return NETEM_SLOT.pack(0, 0, 0, 0, 0, 0)
-    least = round(of.slots.interval_ms * 1_000_000)
+    # without any least time the kernel has no slots at all
+    least = max(1, round(of.slots.interval_ms * 1_000_000))
     most = of.slots.interval_max_ms
     return NETEM_SLOT.pack(
         least,
@@ -205,11 +206,6 @@ def _loss_model(model: GilbertElliott | FourState) -> bytes:
             chance(model.p23_pct),
         ),
     )
-
-
-def chance(per_cent: float) -> int:
-    """A probability as the kernel has it: 32 bits, all of them for certainty."""
-    return round(per_cent / 100 * _ALL)
 
 
 def netem_attributes(options: bytes) -> dict[int, bytes]:

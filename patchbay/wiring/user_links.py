@@ -12,7 +12,8 @@ from typing import cast
 from actors.protocol import Plain
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.process import EngineDied, EngineProcess
-from patchbay.topology.plain import to_plain
+from patchbay.topology.graph import LAN_BRIDGE
+from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.steps import Cable
 from patchbay.values import LinkCondition
 from patchbay.wiring import messages
@@ -331,6 +332,21 @@ class UserLinks:
         if self._alive:
             with contextlib.suppress(EngineDied):  # which is told by itself
                 self._process().request(method, descriptors, **arguments)
+
+    def read(self, node: str, interface: str) -> LinkSpec | None:
+        """What packets meet that leave by an end of a cable, as the process has it; None for nothing.
+
+        Raises:
+            EngineDied: it is dead.
+        """
+        if node in self._shared and interface == LAN_BRIDGE:
+            return from_plain(LinkSpec, self._ask("shared_spec", lan=node))
+        place = (node, interface)
+        wire = self._wires.get(self._near_ends.get(place, place))
+        if wire is None or wire.detour is None:
+            return None
+        both = cast("list[Plain]", self._ask("specs", link=wire.name))
+        return from_plain(LinkSpec, both[place in self._near_ends])
 
     # -- the process
 

@@ -23,7 +23,7 @@ from patchbay.links.userspace.runner import Runner
 from patchbay.links.userspace.slab import Slab
 from patchbay.links.userspace.tap import Tap, Taps
 from patchbay.links.userspace.wire import Direction, Shared, Wire
-from patchbay.topology.plain import from_plain
+from patchbay.topology.plain import from_plain, to_plain
 from patchbay.values import PacketProgram
 
 _PAUSE = 10_000
@@ -367,6 +367,14 @@ class Engine:
                 (tap, tap.streams[link] + way) for tap in self._taps.values() if link in tap.streams
             ]
             direction.tell(Taps(taps) if taps else None)
+
+    def on_specs(self, link: str) -> Plain:
+        """What packets meet in either direction."""
+        return [to_plain(each.pipeline.spec) for each in self._wires[link].directions]
+
+    def on_shared_spec(self, lan: str) -> Plain:
+        """What all packets meet together that a router sends into its LAN."""
+        return to_plain(self._shared[lan].pipeline.spec)
 
     def on_stats(self, link: str) -> Plain:
         """What either direction has done."""

@@ -28,6 +28,7 @@ VIRTUAL = (
     "test_content.py",
     "test_rate.py",
     "test_changes.py",
+    "test_reading.py",
     "test_schedules.py",
     "test_side_by_side.py",
 )
