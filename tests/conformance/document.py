@@ -25,6 +25,28 @@ TAIL = """
 
 What a `NatConfig` can say beyond its kind is tested setting by setting, each beside a setting that does not do it: pooling (RFC 4787 REQ-2, RFC 6888 REQ-2), port parity (REQ-4), outbound and inbound refresh (REQ-6), exempt destinations (RFC 6888 REQ-6), hold-down of ports (RFC 6888 REQ-8), quotas, blocks, and an answer to unsolicited SYNs, late (RFC 5382 REQ-4: no kind gives one by itself, which REQ-4a leaves to its policy). All of them together, in random combinations with random traffic of UDP, are compared packet by packet with a model.
 
+The requirements without a row:
+
+| requirement | | where it is met |
+|---|---|---|
+| RFC 4787 REQ-2, 4, 6; RFC 6888 REQ-2, 6, 8; RFC 5382 REQ-4 | | settings of a `NatConfig`, as above |
+| RFC 4787 REQ-5, RFC 5382 REQ-5, RFC 5508 REQ-2 | that lifetimes are configurable | `NatTimeouts` |
+| RFC 5382 REQ-2 | all valid sequences of TCP segments | connection tracking of the kernel; those of a simultaneous open have rows |
+| RFC 5508 REQ-3b to 3d | options and extensions in ICMP errors, checksums in them | what they are about is found by the addresses and ports in them, the rest passes as it is |
+| RFC 5508 REQ-9, 11 | MAY drop some ICMP | firewalls do, NAT does not |
+| RFC 7857 2, 2.1 | states of TCP, with timeouts apart | `tcp_opening`, `tcp_established` and `tcp_closing` of `NatTimeouts` |
+| RFC 7857 3, 4, 5, 6 | overlapping ports; paired pooling; each protocol by itself | ports do not overlap; as above; `tcp_mapping` and `tcp_filtering` |
+| RFC 7857 7 | what comes in may refresh, what is answered with an error does not | `inbound_refresh`; RFC 5508 REQ-6; a reset ends its flow |
+| RFC 7857 8, 9, 10 | no port parity, random ports, IP identifications | the default; `port_choice`; the kernel leaves those of hosts alone |
+| RFC 7857 11 | an echo's mapping ends with its session | it does |
+| RFC 7857 12 | echoes that turn back inside | with `one_to_one`; an address that is shared is the router's, which answers them |
+| RFC 6888 REQ-1 | that of the other RFCs | the rows above, of `cgnat` |
+| RFC 6888 REQ-3, 5, 13 | any addresses, bounded state, few unused ports | `addresses`, `quota`, `block_size` |
+| RFC 6888 REQ-7 | endpoint-independent filtering | RFC 4787 REQ-8 and RFC 5382 REQ-3 |
+| RFC 6888 REQ-9 | hosts can ask for ports, SHOULD by PCP | `port_mapping=True` |
+| RFC 6888 REQ-10, 12 | it can be managed, and logs no destinations | handles and events; mappings that nobody asks for are in no log |
+| RFC 6888 REQ-15 | ports that are hard to guess | `cgnat` draws them at random from the blocks of a host |
+
 A kernel's rules cannot do these:
 
 | requirement | | why |

@@ -8,7 +8,7 @@ import time
 
 Endpoint = tuple[str, int]
 
-IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 14, 10, 2
+IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_DO = 14, 10, 0, 2
 _PIECE = 1024
 """Bytes of each fragment but the last; a multiple of eight."""
 
@@ -34,6 +34,35 @@ def udp_packet(source: Endpoint, target: Endpoint, length: int = 1400) -> bytes:
     """The beginning of a long UDP packet, with the bit that forbids to fragment it."""
     datagram = struct.pack(">HHHH", source[1], target[1], 8 + length, 0)
     return ip_header(source[0], target[0], 8 + length, socket.IPPROTO_UDP, 0x4000) + datagram
+
+
+def tcp_segment(source: Endpoint, target: Endpoint) -> bytes:
+    """The beginning of a TCP segment."""
+    segment = struct.pack(">HHIIHHHH", source[1], target[1], 0, 0, 0x5010, 1000, 0, 0)
+    return ip_header(source[0], target[0], len(segment), socket.IPPROTO_TCP) + segment
+
+
+def send_unreachable(target: str, about: bytes) -> None:
+    """Send the ICMP error that the host of a packet cannot be reached."""
+    bare = struct.pack(">BBHI", 3, 1, 0, 0) + about
+    message = bare[:2] + struct.pack(">H", checksum(bare)) + bare[4:]
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        raw.sendto(message, (target, 0))
+
+
+def error_comes(raw: socket.socket, kind: int, source: Endpoint, patience: float) -> bool:
+    """Whether an ICMP error of a type comes that is about a packet from there."""
+    deadline = time.monotonic() + patience
+    told = socket.inet_aton(source[0]), struct.pack(">H", source[1])
+    while (left := deadline - time.monotonic()) > 0:
+        raw.settimeout(left)
+        try:
+            data = raw.recv(2000)
+        except TimeoutError:
+            return False
+        if data[20] == kind and (data[40:44], data[48:50]) == told:
+            return True
+    return False
 
 
 def send_reversed(source: Endpoint, target: Endpoint, data: bytes) -> None:

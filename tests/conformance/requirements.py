@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import select
 import socket
@@ -79,6 +80,10 @@ class Bench:
 
     def tcp(self, name: str, port: int = 0) -> socket.socket:
         return self._socket(self.lab.device(name), socket.SOCK_STREAM, port)
+
+    def icmp(self, name: str) -> socket.socket:
+        """A socket to which all ICMP errors come."""
+        return self.lab.device(name).socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 
     def listen(self, name: str) -> socket.socket:
         made = self.tcp(name)
@@ -385,6 +390,83 @@ def a_reset_is_remembered(bench: Bench) -> bool:
     return False
 
 
+def too_long_is_told_or_cut(bench: Bench) -> bool:
+    """Where the uplink takes less than the LAN: fragments, or an error if these are forbidden."""
+    uplink = bench.home.iface("wan")
+    before = uplink.mtu
+    uplink.set_mtu(1300)
+    try:
+        with bench.udp("laptop") as inside, bench.udp("two") as server:
+            inside.connect(server.getsockname())
+            inside.setsockopt(socket.SOL_IP, packets.IP_MTU_DISCOVER, packets.IP_PMTUDISC_DONT)
+            inside.send(bytes(1400))
+            cut = bench.arrives(bytes(1400), server)
+            inside.setsockopt(socket.SOL_IP, packets.IP_MTU_DISCOVER, packets.IP_PMTUDISC_DO)
+            with contextlib.suppress(OSError):  # it has been told before
+                inside.send(bytes(1400))
+            return cut and packets.told_of_mtu(inside, 1300)
+    finally:
+        uplink.set_mtu(before)
+
+
+def times_are_exceeded(bench: Bench) -> bool:
+    """By a router outside, and by the NAT itself: what finds out the way to a server."""
+    with bench.icmp("laptop") as errors, bench.udp("laptop") as inside, bench.udp("one") as server:
+        told = []
+        for hops in (1, 2):
+            inside.setsockopt(socket.SOL_IP, socket.IP_TTL, hops)
+            inside.sendto(b"how far?", server.getsockname())
+            told.append(packets.error_comes(errors, 11, inside.getsockname(), bench.patience))
+        return all(told)
+
+
+def nothing_shared_in_tcp(bench: Bench) -> bool:
+    with (
+        bench.listen("one") as server,
+        bench.tcp("laptop") as laptop,
+        bench.tcp("desk", laptop.getsockname()[1]) as desk,
+    ):
+        seen = set()
+        for client, word in ((laptop, b"to the first"), (desk, b"to the second")):
+            client.connect(server.getsockname())
+            accepted, address = server.accept()
+            seen.add(address)
+            accepted.sendall(word)
+            accepted.close()
+        both = bench.arrives(b"to the first", laptop) and bench.arrives(b"to the second", desk)
+        return len(seen) == 2 and both
+
+
+def tcp_payload_is_left_alone(bench: Bench) -> bool:
+    """What a helper for FTP would change."""
+    with bench.tcp("one", 21) as server, bench.tcp("laptop") as client:
+        server.listen()
+        client.connect(server.getsockname())
+        accepted, _ = server.accept()
+        with accepted:
+            data = f"PORT {bench.ip('laptop').replace('.', ',')},19,137\r\n".encode()
+            client.sendall(data)
+            return bench.arrives(data, accepted)
+
+
+def errors_leave_connections_be(bench: Bench) -> bool:
+    """One that anybody sends about a connection reaches its host; the connection goes on."""
+    with (
+        bench.listen("one") as server,
+        bench.tcp("laptop") as client,
+        bench.icmp("laptop") as errors,
+    ):
+        client.connect(server.getsockname())
+        accepted, seen = server.accept()
+        with accepted:
+            about = packets.tcp_segment(seen, server.getsockname())
+            bench.lab.device("two").call(packets.send_unreachable, bench.outside, about)
+            told = packets.error_comes(errors, 3, client.getsockname(), bench.patience)
+            accepted.sendall(b"in")
+            client.sendall(b"out")
+            return told and bench.arrives(b"in", client) and bench.arrives(b"out", accepted)
+
+
 def one_tcp_mapping(bench: Bench) -> bool:
     seen = []
     with (
@@ -565,6 +647,10 @@ REQUIREMENTS = (
         4787, "REQ-12", "MUST", "ICMP errors pass and end no mapping", icmp_leaves_mappings_be,
         EVERY,
     ),
+    Requirement(
+        4787, "REQ-13", "MUST", "too long for the uplink: cut, or told if it must not be",
+        too_long_is_told_or_cut, EVERY,
+    ),
     Requirement(4787, "REQ-13, 14", "MUST", "fragments pass both ways", fragments_pass, EVERY),
     Requirement(
         4787, "REQ-14", "MUST", "fragments pass in any order", fragments_pass_in_any_order, EVERY
@@ -588,7 +674,17 @@ REQUIREMENTS = (
     ),
     Requirement(5382, "REQ-5", "MUST", "an open connection lives 2 h 4 min", tcp_timer, LASTING),
     Requirement(5382, "REQ-5", "MUST", "a half-open one, 4 min", tcp_half_open_timer, PATIENT),
+    Requirement(
+        5382, "REQ-6", "RECOMMENDED", "payload is left alone", tcp_payload_is_left_alone, EVERY
+    ),
+    Requirement(
+        5382, "REQ-7", "MUST", "no two hosts share an outside port", nothing_shared_in_tcp, EVERY
+    ),
     Requirement(5382, "REQ-8, 8a", "MUST", "hairpin, with the outside address", tcp_hairpin, TURNING),
+    Requirement(
+        5382, "REQ-9, 10", "MUST", "ICMP errors pass and end no connection",
+        errors_leave_connections_be, EVERY,
+    ),
     Requirement(5508, "REQ-1", "MUST", "echoes of several hosts pass", echoes_pass, EVERY),
     Requirement(5508, "REQ-2", "MUST", "an echo is remembered for 60 s", icmp_timer, PATIENT),
     Requirement(
@@ -605,6 +701,10 @@ REQUIREMENTS = (
     ),
     Requirement(
         5508, "REQ-7", "MUST", "errors turn back inside", turned_errors_reach_their_host, TURNING
+    ),
+    Requirement(
+        5508, "REQ-10", "MUST", "time exceeded comes in, and is told by the NAT itself",
+        times_are_exceeded, EVERY,
     ),
     Requirement(
         6888, "REQ-4, 11", "MUST", "a host has its share of ports, and others theirs",
