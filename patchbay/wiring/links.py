@@ -71,6 +71,7 @@ class Links:
         """
         if _by_user(old) is None and _by_user(link) is None:
             self._kernel.set(node, interface, link, old)
+            self._note_queue(node, interface, link)
             return
         assert self.user is not None, "it is not chosen where it is not"
         wanted, had = _by_user(link), _by_user(old)
@@ -84,6 +85,11 @@ class Links:
         except OSError:
             self.user.set(node, interface, None if had is None else had.spec)
             raise
+        self._note_queue(node, interface, by_kernel)
+
+    def _note_queue(self, node: str, interface: str, by_kernel: Link | None) -> None:
+        if by_kernel is not None and self.user is not None:
+            self.user.queue(node, interface)
 
     def read(self, node: str, interface: str) -> tuple[LinkCondition, Flows]:
         """What packets meet that leave by an interface, as whatever makes it has it.

@@ -38,6 +38,8 @@ class _Wire:
     cable: Cable
     up: LinkSpec | None = None
     down: LinkSpec | None = None
+    queued: bool = False
+    """Whether the kernel has disciplines for packets to the node, or had."""
     detour: Detour | Interception | None = None
     look: float = 0.0
     """When to look whether it is quiet, if it is clean."""
@@ -166,6 +168,20 @@ class UserLinks:
             raise
         self._settle(spec)
 
+    def queue(self, node: str, interface: str) -> None:
+        """Take note that the kernel does something to packets that leave by an end of a cable.
+
+        If it is the port of a LAN, the process sends by it what it passes on to the node. That must
+        pass the disciplines there, which it does from now on: some may be in them at any time.
+        """
+        near = self._near_ends.get((node, interface))
+        wire = None if near is None else self._wires[near]
+        if wire is None or wire.queued or wire.cable.bridge is None:
+            return
+        wire.queued = True
+        if wire.detour is not None and self._alive:
+            self._order("queue", link=wire.name)
+
     def _share(self, router: str, bridge: str, spec: LinkSpec | None) -> None:
         before = self._shared.pop(router, None)
         known = spec or before
@@ -233,6 +249,7 @@ class UserLinks:
                 down=down,
                 since=sockets.since,
                 mark=detour.mark.replace(":", ""),
+                queued=wire.queued,
             )
 
         detour.lay(start)

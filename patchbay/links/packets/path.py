@@ -184,7 +184,7 @@ class Path:
         elif self.gate is not None:
             self.gate.offer(now, frame)
         else:
-            self._enter(now, frame)
+            self.enter(now, frame)
 
     def admit(self, now: int, frame: Frame, outcomes: Sequence[tuple[int, bytes | None]]) -> None:
         """Let go on what a program has made of a packet that was sent at a time; see `Admit`."""
@@ -198,9 +198,9 @@ class Path:
             if data is not None:
                 self._pool.refill(each, data)
                 each.marks |= CHANGED
-            self._enter(now, each, delay)
+            self.enter(now, each, delay)
 
-    def _enter(self, now: int, frame: Frame, extra: int = 0) -> None:
+    def enter(self, now: int, frame: Frame, extra: int = 0) -> None:
         """Take a packet that neither a list nor a program has kept; it may have to take longer."""
         condition = self._condition
         if condition.mtu is not None and ip_length(frame) > condition.mtu:

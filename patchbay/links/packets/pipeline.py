@@ -152,6 +152,19 @@ class Pipeline:
         for frame in frames:
             self._path_of(frame).offer(now, frame)
 
+    def inject(self, now: int, frame: Frame, delay: int = 0) -> None:
+        """Take a packet that nobody has sent: neither a drop list nor a program sees it.
+
+        Args:
+            now: when it comes.
+            frame: the packet.
+            delay: how much longer than others it takes, in nanoseconds.
+        """
+        self.counters.packets += 1
+        self.counters.size += frame.size
+        path = self._path_of(frame) if self._matches else self._default
+        path.enter(now, frame, delay)
+
     def _path_of(self, frame: Frame) -> Path:
         headers = parse(frame)
         for match, path in zip(self._matches, self._paths, strict=True):

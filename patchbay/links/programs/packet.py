@@ -8,6 +8,7 @@ from random import Random
 from typing import TypeAlias
 
 from patchbay.links.packets.delay import MILLISECOND
+from patchbay.links.programs import answers
 from patchbay.links.programs.dissection import (
     Dissection,
     EthernetHeader,
@@ -75,6 +76,7 @@ class Packet:
         self._delay = 0
         self._copies = 0
         self._injected: list[Outcome] = []
+        self._sent_back: list[tuple[int, bytes]] = []
 
     def __repr__(self) -> str:
         ends = f" {self.source} -> {self.destination}" if self.ip is not None else ""
@@ -196,6 +198,10 @@ class Packet:
         ttl: int | None = None,
         dscp: int | None = None,
         ecn: int | None = None,
+        sequence: int | None = None,
+        acknowledgment: int | None = None,
+        flags: int | None = None,
+        window: int | None = None,
     ) -> None:
         """Change fields of an IP packet; lengths and checksums are made right.
 
@@ -208,6 +214,10 @@ class Packet:
             ttl: routers that it may still pass; the hop limit of IPv6.
             dscp: codepoint of differentiated services, 0 to 63.
             ecn: the two bits of ECN, 0 to 3.
+            sequence: of a TCP segment, as all that follow: the number of its first byte.
+            acknowledgment: the number of the byte that is expected next.
+            flags: the eight bits from CWR to FIN, such as 4 for a RST.
+            window: bytes that the sender takes, not scaled.
 
         Raises:
             ValueError: it has no such field, or the field cannot be this.
@@ -222,6 +232,10 @@ class Packet:
             "ttl": ttl,
             "dscp": dscp,
             "ecn": ecn,
+            "sequence": sequence,
+            "acknowledgment": acknowledgment,
+            "flags": flags,
+            "window": window,
         }
         fields = {name: value for name, value in given.items() if value is not None}
         self._read = Dissection(changed(self._read, fields))
@@ -249,16 +263,72 @@ class Packet:
         data = packet.data if isinstance(packet, Packet) else checked(packet)
         self._injected.append((_nanoseconds(delay_ms), data))
 
+    def inject_back(self, packet: Packet | bytes, *, delay_ms: float = 0.0) -> None:
+        """Send a packet back to where this one comes from, as if the link's other end had sent it.
+
+        It comes at the time when this one was sent, and meets what packets in the other direction
+        meet, but for their drop list and their program.
+
+        Args:
+            packet: `reversed()`, `tcp_reset()` or `too_big()` of this one, or a whole frame.
+            delay_ms: how much longer than the link's latency it takes.
+
+        Raises:
+            ValueError: these are too few or too many bytes for a frame, or this is no delay.
+        """
+        self._decide()
+        data = packet.data if isinstance(packet, Packet) else checked(packet)
+        self._sent_back.append((_nanoseconds(delay_ms), data))
+
+    # -- other packets
+
     def copy(self) -> Packet:
         """A packet with the same bytes, to change and to inject."""
+        return self._like(self.data)
+
+    def reversed(self) -> Packet:
+        """A packet with the same payload that goes the other way, to change and to send back.
+
+        Its hardware addresses, IP addresses and ports are exchanged, and its TTL is 64.
+        """
+        return self._like(answers.reversed_frame(self._read))
+
+    def tcp_reset(self) -> Packet:
+        """The RST with which the receiver of a TCP segment would refuse it (RFC 9293, 3.5.2).
+
+        Raises:
+            ValueError: this is no TCP segment.
+        """
+        return self._like(answers.tcp_reset(self._read))
+
+    def too_big(self, mtu: int) -> Packet:
+        """The ICMP message of a router that packets of this size do not fit through.
+
+        That is "fragmentation needed" for IPv4 (RFC 1191) and "packet too big" for IPv6 (RFC 4443,
+        3.2). It comes from the address that this packet goes to.
+
+        Args:
+            mtu: bytes of the longest IP packet that fits.
+
+        Raises:
+            ValueError: this is no IP packet, or the MTU is none.
+        """
+        return self._like(answers.too_big(self._read, mtu))
+
+    def _like(self, data: bytes) -> Packet:
         return Packet(
-            self.data,
+            data,
             number=self.number,
             flow_number=self.flow_number,
             time_ms=self.time_ms,
             link=self.link,
             random=self.random,
         )
+
+    @property
+    def sent_back(self) -> list[tuple[int, bytes]]:
+        """What goes back: nanoseconds that each is delayed, and its bytes."""
+        return self._sent_back
 
     def settle(self) -> list[Outcome]:
         """What goes on, in order; from now on nothing can be decided about it any more."""

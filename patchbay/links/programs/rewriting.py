@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from patchbay.links.packets.checksum import ones_complement_sum, renew
 from patchbay.links.packets.frame import ETHERNET, HEADER, Frame
-from patchbay.links.packets.headers import UDP, Headers
+from patchbay.links.packets.headers import TCP, UDP, Headers
 from patchbay.links.programs.dissection import Dissection
 
 LONGEST = ETHERNET + 65_535
@@ -22,8 +22,16 @@ _LIMITS = {
     "ttl": 0xFF,
     "dscp": 63,
     "ecn": 3,
+    "sequence": 0xFFFF_FFFF,
+    "acknowledgment": 0xFFFF_FFFF,
+    "flags": 0xFF,
+    "window": 0xFFFF,
 }
-_OF_THE_WHOLE = frozenset({"payload", "source", "destination", "source_port", "destination_port"})
+_TCP_FIELDS = {"sequence": (4, 4), "acknowledgment": (8, 4), "flags": (13, 1), "window": (14, 2)}
+"""Where fields of TCP are in its header, and how many bytes they have."""
+_OF_THE_WHOLE = frozenset(
+    {"payload", "source", "destination", "source_port", "destination_port", *_TCP_FIELDS}
+)
 """Fields that a transport checksum covers, which is of a whole packet and not of its fragments."""
 
 
@@ -50,7 +58,7 @@ def changed(before: Dissection, fields: Mapping[str, Field]) -> bytes:
     for name in fields.keys() - {"payload"}:
         _put(data, headers, name, fields[name])
     if headers.version == 4:
-        _renew_ip_checksum(data, headers)
+        renew_ip_checksum(data, headers)
     frame = Frame(memoryview(bytearray(HEADER) + data), len(data))
     after = Dissection(bytes(data)).headers
     if after is not None and _OF_THE_WHOLE & fields.keys():
@@ -105,6 +113,13 @@ def _put(data: bytearray, headers: Headers, name: str, value: Field) -> None:
             raise ValueError(f"the packet has no {name}")
         at = headers.transport - HEADER + (0 if name == "source_port" else 2)
         data[at : at + 2] = number.to_bytes(2)
+    elif name in _TCP_FIELDS:
+        whole = headers.transport is not None and headers.transport + 20 <= headers.end
+        if headers.protocol != TCP or headers.transport is None or not whole:
+            raise ValueError(f"the packet has no {name}: it is no TCP segment")
+        start, size = _TCP_FIELDS[name]
+        at = headers.transport - HEADER + start
+        data[at : at + size] = number.to_bytes(size)
     elif name == "ttl":
         data[network + (8 if version == 4 else 7)] = number
     else:
@@ -133,7 +148,8 @@ def _number(name: str, value: Field) -> int:
     return value
 
 
-def _renew_ip_checksum(data: bytearray, headers: Headers) -> None:
+def renew_ip_checksum(data: bytearray, headers: Headers) -> None:
+    """Make the checksum of an IPv4 header right again."""
     start = headers.network - HEADER
     end = start + (data[start] & 0xF) * 4
     data[start + 10 : start + 12] = b"\0\0"

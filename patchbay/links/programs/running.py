@@ -13,7 +13,12 @@ from patchbay.links.programs.packet import Outcome, Packet
 
 
 class ProgramRun:
-    """A packet program and the packets that it has seen."""
+    """A packet program and the packets that it has seen.
+
+    Attributes:
+        sent_back: what goes back to where the last packet comes from: nanoseconds that each is
+            delayed, and its bytes.
+    """
 
     def __init__(
         self, function: Callable[[Packet], None], link: str, seed: int, began: int
@@ -32,6 +37,7 @@ class ProgramRun:
         self._began = began
         self._count = 0
         self._flows: Counter[bytes] = Counter()
+        self.sent_back: list[tuple[int, bytes]] = []
 
     def decide(self, now: int, data: bytes) -> list[Outcome]:
         """What becomes of a frame that was sent at a time; nothing if it is dropped.
@@ -55,6 +61,7 @@ class ProgramRun:
                 f"a packet program returns nothing, and this returned {returned!r}: what becomes"
                 " of a packet is said by packet.drop(), delay(), duplicate(), change() or inject()"
             )
+        self.sent_back = packet.sent_back
         return packet.settle()
 
     def _flow_number(self, data: bytes) -> int:

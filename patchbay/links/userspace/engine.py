@@ -164,6 +164,17 @@ class Engine:
         """See `Host`."""
         self._await(runner, None)
 
+    def send_back(self, direction: Direction, now: int, data: bytes, delay: int) -> None:
+        """See `Host`."""
+        if direction.closed:
+            return
+        (frame,) = self._slab.take(1)
+        self._slab.refill(frame, data)
+        direction.inject(now, frame, delay)
+        if direction.shared is not None:
+            self._look_after(direction.shared)
+        self._look_after(direction)
+
     def forget(self, descriptor: int) -> None:
         """See `Host`."""
         if self._handlers.pop(descriptor, None) is not None:
@@ -213,6 +224,7 @@ class Engine:
         down: Plain,
         since: int,
         mark: str,
+        queued: bool = False,
     ) -> Plain:
         """Take over a link.
 
@@ -227,6 +239,7 @@ class Engine:
                 everybody, in nanoseconds of CLOCK_REALTIME.
             mark: the source address that frames get, in hexadecimal digits, where what goes from
                 the one end to the other is taken at the other; empty where it is not.
+            queued: whether packets to the node have to pass disciplines of the kernel, too.
         """
         wire = self._wires[link] = Wire(
             from_plain(LinkSpec, up),
@@ -239,6 +252,8 @@ class Engine:
         )
         wire.down.shared = self._shared.get(lan)
         self._tell(link)
+        if queued:
+            wire.ports[0].queue()
         for direction in wire.directions:
             direction.begin(time.monotonic_ns(), since, groups=direction is wire.down and not mark)
             self._listen(direction)
@@ -254,6 +269,11 @@ class Engine:
             direction.pipeline.change(from_plain(LinkSpec, spec))
             direction.pipeline.begin(time.monotonic_ns())
             self._look_after(direction)
+        return None
+
+    def on_queue(self, link: str) -> Plain:
+        """Have packets to the node pass disciplines of the kernel, too."""
+        self._wires[link].ports[0].queue()
         return None
 
     def on_share(self, lan: str, links: list[str], spec: Plain, router: str) -> Plain:

@@ -117,6 +117,10 @@ class Port:
                 done += sent
         return refused
 
+    def queue(self) -> None:
+        """Have frames pass the interface's own queueing disciplines when they leave."""
+        self._socket.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 0)
+
     def skip(self, moment: int, slab: Slab, *, groups: bool) -> list[Frame]:
         """Forget what arrived before a moment, in nanoseconds of CLOCK_REALTIME.
 

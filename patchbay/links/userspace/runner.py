@@ -48,6 +48,9 @@ class Host(Protocol):
     def arm(self, runner: Runner) -> None:
         """Call `look` at its deadline."""
 
+    def send_back(self, direction: Direction, now: int, data: bytes, delay: int) -> None:
+        """Have a frame go by a direction as if it had come at a time, and been delayed then."""
+
     def forget(self, descriptor: int) -> None:
         """Watch its descriptor no longer, which is about to be closed."""
 
@@ -182,6 +185,7 @@ class Runner:
             self.loading = False
             outcomes = cast("list[list[Outcome]]", message.get("outcomes", []))
             asked, self._asked = self._asked, ()
+            self._send_back(asked, cast("list[tuple[int, int, bytes]]", message.get("back", [])))
             for (now, frame), each in zip(asked, outcomes, strict=False):
                 self._admit(now, frame, each)
             if "failed" in message:
@@ -189,6 +193,16 @@ class Runner:
                 self._fail(cast("str", message["failed"]))
                 return
         self._ask()
+
+    def _send_back(
+        self, asked: Sequence[tuple[int, Frame]], packets: Sequence[tuple[int, int, bytes]]
+    ) -> None:
+        """Send packets back, each with the number of the one that it is an answer to."""
+        for number, delay, data in packets:
+            now, frame = asked[number]
+            direction = self.owner.back_from(frame)
+            if direction is not None:
+                self._host.send_back(direction, now, data, delay)
 
     def look(self, now: int) -> None:
         """Give it up if it takes too long; else say when to look again."""
@@ -271,8 +285,10 @@ def serve(channel: Channel) -> None:
 
 def _answer(run: ProgramRun, limit: float, message: dict[str, Plain]) -> dict[str, Plain]:
     outcomes: list[Plain] = []
-    answer: dict[str, Plain] = {"outcomes": outcomes}
-    for now, data in cast("list[tuple[int, bytes]]", message["packets"]):
+    back: list[Plain] = []
+    answer: dict[str, Plain] = {"outcomes": outcomes, "back": back}
+    packets = cast("list[tuple[int, bytes]]", message["packets"])
+    for number, (now, data) in enumerate(packets):
         try:
             signal.setitimer(signal.ITIMER_PROF, limit)
             decided = run.decide(now, data)
@@ -283,6 +299,7 @@ def _answer(run: ProgramRun, limit: float, message: dict[str, Plain]) -> dict[st
             answer["failed"] = format_exception(error, skip=_OURS)
             break
         outcomes.append(cast("Plain", decided))
+        back += [(number, delay, each) for delay, each in run.sent_back]
     sys.stdout.flush()
     return answer
 

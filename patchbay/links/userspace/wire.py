@@ -11,7 +11,7 @@ from typing import TypeAlias
 from patchbay.links.packets.frame import HEADER, Frame
 from patchbay.links.packets.gate import Admit, Gate
 from patchbay.links.packets.pipeline import Pipeline
-from patchbay.links.packets.verdicts import NOTHING, Detail
+from patchbay.links.packets.verdicts import ADDED, NOTHING, Detail
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import AT_ONCE
 from patchbay.links.userspace.port import Port
@@ -72,6 +72,15 @@ class Shared:
         self.pipeline.offer_all(now, own)  # which may lose some, and forget whose they were
         return others
 
+    def inject(self, now: int, frame: Frame, delay: int, owner: Direction) -> None:
+        """Take a packet of the router's to a link that nobody has sent; see `Pipeline.inject`."""
+        frame.owner = _Injected(owner)
+        self.pipeline.inject(now, frame, delay)
+
+    def back_from(self, frame: Frame) -> Direction | None:
+        """Where packets go that are sent back to where one of its packets comes from."""
+        return frame.owner.opposite if isinstance(frame.owner, Direction) else None
+
     def let_go(self, now: int) -> list[Direction]:
         """Hand over what has to leave until now; return the directions that got any."""
         reached: dict[Direction, None] = {}
@@ -80,6 +89,9 @@ class Shared:
             if isinstance(owner, Direction) and not owner.closed:
                 owner.pipeline.offer(now, frame)
                 reached[owner] = None
+            elif isinstance(owner, _Injected) and not owner.direction.closed:
+                owner.direction.pipeline.inject(now, frame)
+                reached[owner.direction] = None
             else:
                 self._slab.release(frame)
         self.deadline = self.pipeline.next_deadline()
@@ -88,10 +100,21 @@ class Shared:
     def lost(self, frame: Frame, cause: str, detail: Detail) -> None:
         """See `Witness`: it is lost on the link that it goes to."""
         owner, frame.owner = frame.owner, None
+        if isinstance(owner, _Injected):
+            owner = owner.direction
         if isinstance(owner, Direction) and owner.taps is not None:
             owner.taps.lost(frame, cause, detail)
 
 
+@dataclass(frozen=True, slots=True)
+class _Injected:
+    """Whom a packet goes to that nobody has sent."""
+
+    direction: Direction
+
+
+_DESTINATION = slice(HEADER, HEADER + 6)
+"""Where a frame says where it goes to."""
 _SOURCE = slice(HEADER + 6, HEADER + 12)
 """Where a frame says where it comes from."""
 
@@ -101,8 +124,10 @@ class Direction:
 
     Attributes:
         shared: what packets of the LAN's router meet before; None for nothing.
+        opposite: the other direction of the same link.
         mark: the source address that frames get, for the process to know them again; empty for
             none.
+        sender: the source address that frames had before they were marked.
         closed: whether the link was given up.
         pipeline: what packets meet.
         deadline: when it has to be looked after next; None if nothing is on its way.
@@ -122,7 +147,9 @@ class Direction:
         self.pipeline = Pipeline(spec, slab, partial(start_program, self))
         self.deadline: int | None = None
         self.shared: Shared | None = None
+        self.opposite: Direction | None = None
         self.mark = b""
+        self.sender = b""
         self.closed = False
         self.lateness = Lateness()
         self.touched = 0
@@ -167,6 +194,26 @@ class Direction:
             frames = self.shared.take(now, frames, self)
         self.pipeline.offer_all(now, frames)
 
+    def inject(self, now: int, frame: Frame, delay: int) -> None:
+        """Take a packet as if it had arrived, which nobody has sent; see `Pipeline.inject`."""
+        self.touched = now
+        if self.taps is not None:
+            self.taps.came([frame], now)
+            frame.marks |= ADDED
+        shared = self.shared
+        if shared is not None and frame.buffer[_SOURCE] == shared.router:
+            shared.inject(now, frame, delay, self)
+            return
+        if self.mark:
+            frame.buffer[_SOURCE] = self.mark
+            if self.opposite is not None and frame.buffer[_DESTINATION] == self.mark:
+                frame.buffer[_DESTINATION] = self.opposite.sender
+        self.pipeline.inject(now, frame, delay)
+
+    def back_from(self, frame: Frame) -> Direction | None:
+        """Where packets go that are sent back to where one of its packets comes from."""
+        return self.opposite
+
     def _marked(self, frames: list[Frame]) -> list[Frame]:
         """Mark frames; those that have the mark were sent by us, and are done with."""
         fresh = []
@@ -174,6 +221,8 @@ class Direction:
             if frame.buffer[_SOURCE] == self.mark:
                 self._slab.release(frame)
             else:
+                if not self.sender:
+                    self.sender = bytes(frame.buffer[_SOURCE])
                 frame.buffer[_SOURCE] = self.mark
                 fresh.append(frame)
         return fresh
@@ -252,6 +301,7 @@ class Wire:
             near, far = far, near  # what goes to an end is taken there, and sent from the other
         self.up = Direction(up, near, far, slab, start_program)
         self.down = Direction(down, far, near, slab, start_program)
+        self.up.opposite, self.down.opposite = self.down, self.up
         for direction in self.directions:
             direction.mark = mark
 

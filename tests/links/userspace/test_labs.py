@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-from traffic import cross, eventually
+from traffic import cross, eventually, frame_ms
 
 from patchbay import Lab, LinkCondition, RefusedByKernel, RegionLink
 
@@ -64,6 +64,19 @@ def test_a_lab_that_is_closed_under_traffic_says_nothing_of_a_death(tmp_path):
         laptop.submit(send_numbers, (str(home.ip), 9), 100_000)
     assert "link_engine_died" not in (tmp_path / "events.jsonl").read_text()
     assert engine_process() is None
+
+
+def test_either_engine_can_make_a_direction_of_the_same_cable(lab):
+    laptop, server = lab.device("laptop"), lab.device("server")
+    eth0 = laptop.iface("eth0")
+    slow = LinkCondition(rate_kbit=400)
+    row_ms = 0.8 * 20 * frame_ms(1_000, 400)
+    eth0.set_condition(slow, "down", engine="kernel")
+    eth0.set_condition(LinkCondition(mtu=1_400), "up", engine="user")
+    assert cross(server, laptop, 20, size=1_000, window=5).took >= row_ms
+    server.iface("eth0").set_condition(LinkCondition(mtu=1_400), "up", engine="user")
+    server.iface("eth0").set_condition(slow, "down", engine="kernel")
+    assert cross(laptop, server, 20, size=1_000, window=5).took >= row_ms
 
 
 def filters():
