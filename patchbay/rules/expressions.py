@@ -98,7 +98,8 @@ def load_found(found: Found, register: int, spare: int) -> Iterator[bytes]:
 def load_port(field: Field, register: int = FIRST) -> Iterator[bytes]:
     """Put the port that the lower bits of a field say into a register, as packets have it."""
     yield load(field, register)
-    yield _swap(register, _HOST_TO_NETWORK)
+    if not LAYOUTS[field].network_order:
+        yield _swap(register, _HOST_TO_NETWORK)
 
 
 def load_number(what: PortOf | Numbers | Flipped | int, register: int = FIRST) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ is in sets that rules fill:
 - `owners` has whom a port was given to last, for what comes from outside.
 - `held` has ports of connections that were closed of late. The kernel remembers them for a while,
   and would take a new connection of another host for the old one. `closed` has whose they were.
+- `udp_peers` and `tcp_peers` have to which peers a port sends, where others may write to it.
 - `permitted` has to which addresses a port has sent, for filtering by address, and counts the
   connections that did. `udp_sent` and `tcp_sent` have the port that a connection had last. One that
   begins anew is what it was to a counter, whatever port it has now, and would keep its old port,
@@ -57,6 +58,10 @@ from patchbay.rules.model import (
 from patchbay.rules.words import CtState, Field, TcpFlag, Verdict
 from patchbay.values import NatConfig, NatFiltering, NatMapping
 
+WITH_PORTS = match(Field.L4PROTO, *marks.PROTOCOLS.values())
+"""What holds for packets of protocols whose ports are given out."""
+_AS_IT_IS = Snat(Field.IP_SADDR, Field.TH_SPORT)
+"""Without it the kernel takes another port when it has come to know of the flow meanwhile."""
 _HELD = 120
 """Seconds that an element is held that says nothing else."""
 
@@ -71,6 +76,11 @@ def sets(config: NatConfig) -> tuple[Set, ...]:
         Set(name="owners", key=marks.MARK, data=marks.INSIDE),
         *([Set(name="permitted", key=marks.SENDER)] if by_address else []),
         *(Set(name=f"{name}_sent", key=marks.FLOW, data=marks.MARK) for name in by_address),
+        *(
+            Set(name=f"{name}_peers", key=marks.PEER)
+            for name in marks.PROTOCOLS
+            if _for_some(config, name)
+        ),
         *(
             Set(name=f"{name}_{kind}", key=marks.KEYS[config.mapping_of(name)], data=marks.MARK)
             for name in marks.PROTOCOLS
@@ -111,6 +121,7 @@ def chains(config: NatConfig, addresses: tuple[IPv4Address, ...]) -> tuple[Branc
         *(chain for name in marks.PROTOCOLS for chain in _outbound(config, name)),
         *_translate(addresses),
         *(chain for name in marks.PROTOCOLS for chain in _inbound(config, name)),
+        *(_to_forwarded(config, name) for name in _forwarded(config)),
     )
 
 
@@ -153,6 +164,8 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
         block = marks.block_of(config.block_size)
         counted.append(marks.counted("block_users", (block,)))
         counted.append(marks.counted_among("tenants", (block, Field.IP_SADDR)))
+    if _for_some(config, name):
+        counted.append(marks.counted(f"{name}_peers", marks.PEER))
     notes = [Rule((), (each,)) for each in counted]
     if by_address:
         notes.append(Rule((), _written(sent, marks.FLOW, marks.MARK)))
@@ -205,30 +218,69 @@ def _inbound(config: NatConfig, name: str) -> Iterator[Branch]:
         yield Branch(f"{name}_in", (*_alive("permitted", marks.SENDER), on))
     owner = Found(marks.MARK, "owners")
     yield Branch(f"{name}_deliver", (*_alive("ports", marks.MARK), Rule((), (Dnat(owner),))))
-    if _kept_by_others(config, name):
-        receiver = Field.IP_DADDR, Field.TH_DPORT
-        keep = marks.counted_among(f"{name}_mappings", receiver, marks.MARK)
-        yield Branch(f"{name}_keep", (Rule((), (keep,)),))
+    if not open_to_others(config, name):
+        return
+    mapping = config.mapping_of(name)
+    if mapping is NatMapping.ENDPOINT_INDEPENDENT:
+        key = marks.KEYS_OF_ARRIVING[mapping]
+        first = Rule((), (marks.counted_among(f"{name}_mappings", key, marks.MARK),))
+    else:
+        sender = Field.CT_MARK, Field.IP_SADDR, Field.TH_SPORT
+        uncrossed = Member(sender, f"{name}_peers", negated=True)
+        first = Rule((uncrossed,), (Verdict.ACCEPT,), "the host may speak to it by another port")
+    yield Branch(f"{name}_arrived", (first, Rule((), (_AS_IT_IS,))))
 
 
-def keeping(config: NatConfig, from_wan: Condition) -> Iterator[Rule]:
-    """For packets that were sent on: their connection keeps the mapping of who receives them.
+def _forwarded(config: NatConfig) -> list[str]:
+    """The protocols that ports are forwarded of."""
+    return [name for name in marks.PROTOCOLS if name in {each.protocol for each in config.forwards}]
 
-    Where a mapping is for one peer it is kept by what is sent there alone.
+
+def _to_forwarded(config: NatConfig, name: str) -> Branch:
+    key = marks.KEYS_OF_ARRIVING[config.mapping_of(name)]
+    unmapped = Member(key, f"{name}_mappings", negated=True)
+    return Branch(f"{name}_forwarded", (Rule((unmapped,), (_AS_IT_IS,)),))
+
+
+def arrived(config: NatConfig, from_wan: Condition) -> Iterator[Rule]:
+    """For first packets that were sent on: they keep their source, whatever crosses them.
+
+    A packet of the inside host to their sender may be on its way through the router, from the same
+    outside port: the two are one flow then. Where a mapping is for some peers, others may send to
+    it whom the host speaks to by another one: that is another flow, and as the kernel would have
+    them the same, it must change the port.
+
+    Their connection keeps the mapping of who receives them, unless it is for one peer: then it is
+    kept by what is sent there alone.
     """
     for name, protocol in marks.PROTOCOLS.items():
-        if _kept_by_others(config, name):
+        if open_to_others(config, name):
             matches = from_wan, unless(Field.CT_MARK, 0), match(Field.L4PROTO, protocol)
-            yield Rule(matches, (Goto(f"{name}_keep"),))
+            yield Rule(matches, (Goto(f"{name}_arrived"),))
+    if config.exempt:
+        yield Rule((from_wan, match(Field.IP_SADDR, *config.exempt), WITH_PORTS), (_AS_IT_IS,))
+    if config.one_to_one:
+        hosts = match(Field.IP_DADDR, *(host for host, _ in config.one_to_one))
+        yield Rule((from_wan, hosts, WITH_PORTS), (_AS_IT_IS,))
+    for name in _forwarded(config):
+        yield Rule(
+            (from_wan, match(Field.L4PROTO, marks.PROTOCOLS[name])), (Goto(f"{name}_forwarded"),)
+        )
+
+
+def untranslated(matches: tuple[Condition, ...]) -> Iterator[Rule]:
+    """Let packets leave as they are."""
+    yield Rule((*matches, WITH_PORTS), (_AS_IT_IS,))
+    yield Rule(matches, (Verdict.ACCEPT,), "not translated")
 
 
 def _by_address(config: NatConfig, name: str) -> bool:
     return config.filtering_of(name) is NatFiltering.ADDRESS_DEPENDENT
 
 
-def _kept_by_others(config: NatConfig, name: str) -> bool:
+def _for_some(config: NatConfig, name: str) -> bool:
     independent = config.mapping_of(name) is NatMapping.ENDPOINT_INDEPENDENT
-    return independent and open_to_others(config, name)
+    return not independent and open_to_others(config, name)
 
 
 def _alive(name: str, key: tuple[Field, ...]) -> tuple[Rule, ...]:

@@ -19,6 +19,7 @@ HOST = (Field.L4PROTO, Field.IP_SADDR)
 """An inside host, for each protocol by itself."""
 SENDER = (Field.CT_MARK, Field.IP_SADDR)
 BEGINNER = (Field.CT_MARK, Field.CT_ORIGINAL_SADDR, Field.CT_ORIGINAL_SPORT)
+PEER = (Field.CT_MARK, Field.CT_ORIGINAL_DADDR, Field.CT_ORIGINAL_DPORT)
 RECEIVER = (Field.CT_MARK, Field.CT_ORIGINAL_DADDR)
 
 FLOW = (*INSIDE, Field.CT_ORIGINAL_DADDR, Field.CT_ORIGINAL_DPORT)
@@ -31,6 +32,14 @@ KEYS = {
 }
 """What a mapping is for. A packet that turns back inside was sent to the outside address: that,
 and not where it is going now, is what its connection says it was sent to."""
+
+_INSIDE_OF_ARRIVING = (Field.IP_DADDR, Field.TH_DPORT)
+KEYS_OF_ARRIVING = {
+    NatMapping.ENDPOINT_INDEPENDENT: _INSIDE_OF_ARRIVING,
+    NatMapping.ADDRESS_DEPENDENT: (*_INSIDE_OF_ARRIVING, Field.IP_SADDR),
+    NatMapping.ADDRESS_AND_PORT_DEPENDENT: (*_INSIDE_OF_ARRIVING, Field.IP_SADDR, Field.TH_SPORT),
+}
+"""The same, of a packet that came from outside and is on its way to the inside endpoint."""
 
 ADDRESS_SHIFT, _PROTOCOL_SHIFT = 24, 16
 ADDRESS = Masked(Field.CT_MARK, 0xFF << ADDRESS_SHIFT)

@@ -135,9 +135,10 @@ NO_NAT_FLAGS = NatFlag(0)
 class Snat:
     """Translate the source of a connection, and back for its replies."""
 
-    address: IPv4Address | IPv6Address
+    address: IPv4Address | IPv6Address | Field
+    """An address; or, to keep the one that the packet has, `Field.IP_SADDR`."""
     ports: int | Range | Field | None = None
-    """What becomes of the port; a field whose lower 16 bits say it is always `Field.CT_MARK`."""
+    """What becomes of the port; a field says it itself, or, if it is longer, in its lower bits."""
     flags: NatFlag = NO_NAT_FLAGS
 
 

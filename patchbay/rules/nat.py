@@ -132,7 +132,6 @@ class _Nat:
         )
         if self._config.quota is not None:
             first = unless(Field.CT_STATUS, CtStatus.CONFIRMED)
-            ports = match(Field.L4PROTO, *marks.PROTOCOLS.values())
             count = Change(
                 Operation.ADD,
                 "sessions",
@@ -141,7 +140,9 @@ class _Nat:
                 limit=self._config.quota,
             )
             refuse = Reject(RejectWith.ICMP_HOST_UNREACHABLE)
-            yield Rule((self._from_inside, first, ports), (count, refuse), "has its share")
+            yield Rule(
+                (self._from_inside, first, mapping.WITH_PORTS), (count, refuse), "has its share"
+            )
 
     def _quota_sets(self) -> Iterator[Set]:
         if self._config.quota is not None:
@@ -177,16 +178,18 @@ class _Nat:
         """
         if self._config.exempt:
             exempt = match(Field.IP_DADDR, *self._config.exempt)
-            yield Rule((self._to_wan, exempt), (Verdict.ACCEPT,), "not translated")
+            yield from mapping.untranslated((self._to_wan, exempt))
         yield Rule((self._to_wan,), (Goto("outbound"),))
         if self._config.hairpin:
             turning = match(Field.CT_STATUS, CtStatus.DNAT)
             yield Rule((self._from_inside, self._to_inside, turning), (Goto("outbound"),))
-        yield from mapping.keeping(self._config, self._from_wan)
+        yield from mapping.arrived(self._config, self._from_wan)
 
     def _outbound(self) -> Iterator[Rule]:
         for inside, outside in self._config.one_to_one:
-            yield Rule((match(Field.IP_SADDR, inside),), (Snat(outside),))
+            host = match(Field.IP_SADDR, inside)
+            yield Rule((host, mapping.WITH_PORTS), (Snat(outside, Field.TH_SPORT),))
+            yield Rule((host,), (Snat(outside),))
         for each in self._config.forwards:
             mark = marks.bits(marks.PROTOCOLS[each.protocol]) | each.port
             port = match(_PORTS[each.protocol][0], each.host_port)

@@ -10,6 +10,7 @@ from patchbay.rules.expressions import (
     SECOND,
     expression,
     immediate,
+    load,
     load_found,
     load_joined,
     load_number,
@@ -113,8 +114,12 @@ def _translation(what: int, to: Snat | Dnat) -> Iterator[bytes]:
         parts = [be32(1, what), be32(2, NfProto.IPV4), be32(3, FIRST), be32(5, FIRST + 1)]
         yield expression("nat", *parts, *_nat_flags(to.flags, 7))
         return
-    family = NfProto.IPV4 if isinstance(to.address, IPv4Address) else NfProto.IPV6
-    yield immediate(FIRST, to.address.packed)
+    if isinstance(to.address, Field):
+        family = NfProto.IPV4
+        yield load(to.address, FIRST)
+    else:
+        family = NfProto.IPV4 if isinstance(to.address, IPv4Address) else NfProto.IPV6
+        yield immediate(FIRST, to.address.packed)
     parts = [be32(1, what), be32(2, family), be32(3, FIRST)]
     ports = yield from _ports(to.ports, 5)
     yield expression("nat", *parts, *ports, *_nat_flags(to.flags, 7))

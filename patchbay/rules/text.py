@@ -237,7 +237,7 @@ def _statement(statement: Statement) -> str:
             name = "snat" if isinstance(statement, Snat) else "dnat"
             if isinstance(statement.address, Found):
                 return f"{name} ip to {_found(statement.address)}{_nat_flags(statement.flags)}"
-            address = str(statement.address)
+            address = _value(statement.address)
             if isinstance(statement.address, IPv6Address) and statement.ports is not None:
                 address = f"[{address}]"
             ports = "" if statement.ports is None else f":{_value(statement.ports)}"

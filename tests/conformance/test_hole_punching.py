@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
 import select
 import socket
+import struct
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from punching import reaches
@@ -92,57 +97,146 @@ def hears(sock, reflector):
 
 OPENING = [NatConfig(NatMapping.ENDPOINT_INDEPENDENT, each) for each in NatFiltering]
 """The kinds whose port another host can know before it is used."""
-TRIES = 500
+PAIRS = list(itertools.product(OPENING, OPENING))
+ORDERS = ("left first", "right first", "at once")
+TRIES = {"udp": 54, "tcp": 9}
+"""Over all pairs and orders, unless the environment says otherwise: then as many of each."""
+
+
+class Behind:
+    """Two hosts behind a router each, and a third one that sees both."""
+
+    def __init__(self, lab) -> None:
+        with lab.batch():
+            lab.add_router("dc")
+            self.rendezvous = lab.add_device("rendezvous", "dc")
+            self.routers = [lab.add_router(name, nat="home") for name in ("left", "right")]
+            self.hosts = [lab.add_device(f"host-{each.name}", each) for each in self.routers]
+        self._pair = None
+
+    def each_try(self, protocol):
+        """The order of each try, with the routers set to what they are to be."""
+        tries = int(os.environ.get("PATCHBAY_PUNCHING_TRIES", TRIES[protocol]))
+        for number in range(tries):
+            pair = PAIRS[number * len(PAIRS) // tries]
+            if pair != self._pair:
+                self._pair = pair
+                for router, nat in zip(self.routers, pair, strict=True):
+                    router.set_nat(nat, flush=True)
+            order = ORDERS[number % len(ORDERS)]
+            yield order, f"try {number}: {pair}, {order}"
+
+
+class Turns:
+    """Two threads that begin one after the other, or at once."""
+
+    def __init__(self) -> None:
+        self._barrier = threading.Barrier(2)
+        self._threads = ThreadPoolExecutor(2)
+
+    def run(self, order, ends):
+        """Have both ends begin and go on; ends are left and right, each with its two steps."""
+        both = [
+            self._threads.submit(self._take, order, name, *steps)
+            for name, steps in zip(ORDERS, ends, strict=False)
+        ]
+        return [each.result() for each in both]
+
+    def _take(self, order, name, begin, go_on):
+        for turn in ORDERS[:2]:
+            if order == turn == name or order == "at once":
+                begin()
+                order = ""
+            self._barrier.wait()
+        return go_on()
 
 
 def test_simultaneous_open_never_fails(lab):
-    """All kinds that allow it with each other; left first, right first, and both at once.
+    """All kinds that allow it with each other; left first, right first, and both at once."""
+    behind, turns = Behind(lab), Turns()
 
-    At once, where early packets are filtered: others cross in the kernel, as the limits say.
-    """
-    with lab.batch():
-        lab.add_router("dc")
-        rendezvous = lab.add_device("rendezvous", "dc")
-        routers = [lab.add_router(name, nat="home") for name in ("left", "right")]
-        hosts = [lab.add_device(f"host-{each.name}", each) for each in routers]
-    pairs = list(itertools.product(OPENING, OPENING))
-    strict = NatFiltering.ADDRESS_AND_PORT_DEPENDENT
-    tries = []
-    for number in range(TRIES):
-        pair = pairs[number * len(pairs) // TRIES]
-        at_once = all(each.filtering is strict for each in pair)
-        tries.append((pair, number % (3 if at_once else 2)))
-    with rendezvous.reflector() as reflector, ThreadPoolExecutor(2) as threads:
-        barrier = threading.Barrier(2)
+    def punch(mine, where):
+        """As who punches does: again and again until the other is heard."""
+        heard = False
+        for _ in range(30):
+            mine.sendto(b"hello", where)
+            if heard := bool(select.select([mine], [], [], 1)[0]):
+                break
+        mine.sendto(b"hello", where)  # it is let in now, whatever became of those before
+        return heard and mine.recvfrom(100) == (b"hello", where)
 
-        def punch(mine, where, *, first, alone):
-            """Send in turn; then, as who punches does, again and again until the other is heard."""
-            for turn in (True, False):
-                if not alone or first is turn:
-                    mine.sendto(b"hello", where)
-                barrier.wait()
-            heard = False
-            for _ in range(30):
-                mine.sendto(b"hello", where)
-                if heard := bool(select.select([mine], [], [], 1)[0]):
-                    break
-            mine.sendto(b"hello", where)  # it is let in now, whatever became of those before
-            return heard and mine.recvfrom(100) == (b"hello", where)
-
-        opened_pairs, before = 0, None
-        for pair, order in tries:
-            if pair != before:
-                before = pair
-                for router, nat in zip(routers, pair, strict=True):
-                    router.set_nat(nat, flush=True)
-            with opened(hosts[0]) as one, opened(hosts[1]) as other:
+    with behind.rendezvous.reflector() as reflector:
+        for order, case in behind.each_try("udp"):
+            with opened(behind.hosts[0]) as one, opened(behind.hosts[1]) as other:
                 places = seen_at(one, reflector), seen_at(other, reflector)
-                ends = [(one, places[1], True), (other, places[0], False)]
-                both = [
-                    threads.submit(punch, sock, to, first=(order == 0) is left, alone=order != 2)
-                    for sock, to, left in ends
+                ends = [
+                    (partial(mine.sendto, b"hello", where), partial(punch, mine, where))
+                    for mine, where in zip((one, other), reversed(places), strict=True)
                 ]
-                assert all(each.result() for each in both), (pair, order)
-                assert (seen_at(one, reflector), seen_at(other, reflector)) == places
-            opened_pairs += 1
-        assert opened_pairs == TRIES
+                assert all(turns.run(order, ends)), case
+                assert (seen_at(one, reflector), seen_at(other, reflector)) == places, case
+
+
+def test_connections_open_simultaneously(lab):
+    """The same for TCP: both ask for the connection, and both ends of it are what they seemed."""
+    behind, turns = Behind(lab), Turns()
+    third = ("", 7000)
+    with behind.rendezvous.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(third)
+        listener.listen()
+        for order, case in behind.each_try("tcp"):
+            with ExitStack() as stack:
+                keep = stack.enter_context
+                known = [keep(asking(host)) for host in behind.hosts]
+                places = []
+                for each in known:
+                    each.connect((str(behind.rendezvous.ip), third[1]))
+                    accepted, place = listener.accept()
+                    keep(accepted)
+                    places.append(place)
+                ends = [
+                    Asking(host, mine.getsockname(), where)
+                    for host, mine, where in zip(behind.hosts, known, reversed(places), strict=True)
+                ]
+                got = [keep(each) for each in turns.run(order, [(e.ask, e.insist) for e in ends])]
+                assert [each.getpeername() for each in got] == places[::-1], case
+                for one, other in (got, got[::-1]):
+                    one.sendall(b"hello")
+                    assert other.recv(5, socket.MSG_WAITALL) == b"hello", case
+
+
+class Asking:
+    """A host that asks for a connection, again when it is refused, as its peer may be late."""
+
+    def __init__(self, host, mine, where) -> None:
+        self._host, self._mine, self._where = host, mine, where
+        self._sock = None
+
+    def ask(self):
+        self._sock = asking(self._host, self._mine)
+        self._sock.setblocking(False)
+        self._sock.connect_ex(self._where)
+
+    def insist(self):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if self._sock is None:
+                self.ask()
+            if select.select([], [self._sock], [], PATIENCE)[1]:
+                if not self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    self._sock.settimeout(PATIENCE)
+                    return self._sock
+                self._sock.close()
+                self._sock = None
+        raise TimeoutError(f"{self._mine} never reached {self._where}")
+
+
+def asking(host, mine=("", 0)):
+    """A TCP socket that shares its port with others, and is reset when it is closed."""
+    sock = host.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.settimeout(PATIENCE)
+    sock.bind(mine)
+    return sock
