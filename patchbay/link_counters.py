@@ -7,6 +7,7 @@ from typing import Any
 
 from patchbay.link_stats import LinkStats
 from patchbay.wiring.chains import NETEM, QUEUES, SHAPER, SPLITTER, Discipline
+from patchbay.wiring.queue_reading import read_tbf
 
 
 def of_disciplines(disciplines: tuple[Discipline, ...]) -> LinkStats | None:
@@ -36,8 +37,17 @@ def of_disciplines(disciplines: tuple[Discipline, ...]) -> LinkStats | None:
         drops={cause: count for cause, count in drops.items() if count},
         queued_packets=first.waiting,
         queued_bytes=first.waiting_bytes,
+        queue_delay_ms=_backlog_ms(by_number.get(SHAPER)),
         marked=None if below is None else below.marked,
     )
+
+
+def _backlog_ms(shaper: Discipline | None) -> float | None:
+    """What the rate of a shaper takes for all that waits in it; None without a rate."""
+    if shaper is None or shaper.kind != "tbf":
+        return None
+    rate = read_tbf(shaper.options).rate
+    return None if rate is None else 1000 * shaper.waiting_bytes / rate
 
 
 def of_engine(told: Mapping[str, Any]) -> LinkStats:
@@ -48,6 +58,8 @@ def of_engine(told: Mapping[str, Any]) -> LinkStats:
         drops={cause: count for cause, count in told["lost"].items() if count},
         queued_packets=told["queued_packets"],
         queued_bytes=told["queued_size"],
+        queue_delay_ms=None if told["backlog"] is None else told["backlog"] / 1e6,
+        queue_delays_ms=tuple((each, count) for each, count in told["waited"]),
         duplicated=told["duplicated"],
         corrupted=told["corrupted"],
         marked=told["marked"],

@@ -9,15 +9,20 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias, cast
 
 from actors.protocol import Plain
 from patchbay.fidelity import BUCKETS, Totals, host_totals, lag_class
+from patchbay.link_stats import LinkStats
+from patchbay.topology.plain import from_plain, to_plain
 
 PERIOD = 0.25
 """Seconds between two wake-ups to see how late they are."""
 QUIET = 1.0
 """Seconds between two events about lateness at least: the worst of that time is told."""
+
+_DIRECTIONS = ("up", "down")
+_LINK_STATS: Any = LinkStats | None
 
 Counters: TypeAlias = dict[str, dict[str, dict[str, Plain]]]
 """Of the interfaces of a lab, by node and name."""
@@ -110,11 +115,28 @@ class Metrics:
         read = self._read()
         for node, interfaces in read.items():
             for name, counters in interfaces.items():
-                if self._known.get(node, {}).get(name) != counters:
+                known = self._known.get(node, {}).get(name, {})
+                if known != counters:
                     line: dict[str, Plain] = {"timestamp": moment, "node": node, "iface": name}
-                    file.write(json.dumps({**line, **counters}, ensure_ascii=False) + "\n")
+                    line |= {each: _over_time(each, counters, known) for each in counters}
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
         file.flush()
         self._known = read
+
+
+def _over_time(name: str, now: dict[str, Plain], before: dict[str, Plain]) -> Plain:
+    """A counter of an interface; of a link, how long packets waited since the last reading."""
+    if name not in _DIRECTIONS:
+        return now[name]
+    stats, earlier = (from_plain(_LINK_STATS, each.get(name)) for each in (now, before))
+    if stats is None:
+        return None
+    told = cast("dict[str, Plain]", to_plain(stats))
+    lately = stats.since(earlier)
+    told["queue_delay_p50_ms"] = lately.queue_delay_p50_ms
+    told["queue_delay_p99_ms"] = lately.queue_delay_p99_ms
+    del told["queue_delays_ms"]
+    return told
 
 
 def soonest(*waits: float | None) -> float | None:

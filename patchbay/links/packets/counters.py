@@ -20,6 +20,8 @@ class Counters:
         duplicated: packets that were doubled.
         corrupted: packets in which a bit was flipped.
         marked: packets that were marked for congestion instead of dropped.
+        waited: packets that have waited for a rate, or found it idle, by the class of the time
+            (see `waits`).
     """
 
     packets: int = 0
@@ -30,3 +32,4 @@ class Counters:
     duplicated: int = 0
     corrupted: int = 0
     marked: int = 0
+    waited: Counter[int] = field(default_factory=Counter)

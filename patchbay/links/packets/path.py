@@ -33,6 +33,7 @@ from patchbay.links.packets.verdicts import (
     Detail,
     Witness,
 )
+from patchbay.links.packets.waits import wait_class
 from patchbay.values import LinkCondition
 
 _NANOSECONDS_PER_BYTE = 8_000_000
@@ -162,6 +163,14 @@ class Path:
             moving += self.gate.held
         size = sum(frame.size for frame in moving)
         return len(moving) + len(self._queue), size + self._queue.size
+
+    def backlog(self, now: int) -> int | None:
+        """Nanoseconds that the rate takes for all that waits for it; None without a rate."""
+        if self._byte_time is None:
+            return None
+        waiting = self._queue.size + self._condition.overhead_bytes * len(self._queue)
+        sending = 0 if self._sending is None else max(0, self._sending.due - now)
+        return sending + round(waiting * self._byte_time)
 
     # -- the way in
 
@@ -315,6 +324,7 @@ class Path:
 
     def _send(self, time: int, frame: Frame) -> None:
         """Let the first bit of a packet leave."""
+        self._counters.waited[wait_class(time - frame.since)] += 1
         bits = (frame.size + self._condition.overhead_bytes) * (self._byte_time or 0.0)
         exact = bits + self._fraction
         whole = int(exact)

@@ -77,6 +77,11 @@ class Pipeline:
         waiting = [path.queued for path in self._all()]
         return sum(each[0] for each in waiting), sum(each[1] for each in waiting)
 
+    def backlog(self, now: int) -> int | None:
+        """Nanoseconds that rates take for all that waits for them; None without any rate."""
+        times = [time for path in self._all() if (time := path.backlog(now)) is not None]
+        return max(times, default=None)
+
     def change(self, spec: LinkSpec) -> None:
         """Have what comes from now on meet something else.
 

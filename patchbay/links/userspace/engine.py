@@ -14,7 +14,9 @@ from actors.channel import Channel, Closed
 from actors.linux import Timer
 from actors.protocol import Plain
 from patchbay.errors import ProgramFailure
+from patchbay.links.packets.delay import MILLISECOND
 from patchbay.links.packets.gate import Admit
+from patchbay.links.packets.waits import class_wait
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.feed import FeedWriter
 from patchbay.links.userspace.many import Messages
@@ -410,6 +412,11 @@ class Engine:
                 "engine": direction.source.missed,
                 "refused": direction.refused,
             },
+            "waited": [
+                [class_wait(each) / MILLISECOND, count]
+                for each, count in sorted(counters.waited.items())
+            ],
+            "backlog": direction.pipeline.backlog(time.monotonic_ns()),
             "queued_packets": packets,
             "queued_size": size,
             "lateness": asdict(direction.lateness),
