@@ -8,7 +8,6 @@ import select
 import socket
 import struct
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -143,11 +142,13 @@ class Turns:
         return [each.result() for each in both]
 
     def _take(self, order, name, begin, go_on):
-        for turn in ORDERS[:2]:
-            if order == turn == name or order == "at once":
-                begin()
-                order = ""
-            self._barrier.wait()
+        first = order in (name, "at once")
+        if first:
+            begin()
+        self._barrier.wait()
+        if not first:
+            begin()
+        self._barrier.wait()
         return go_on()
 
 
@@ -187,18 +188,18 @@ def test_connections_open_simultaneously(lab):
         for order, case in behind.each_try("tcp"):
             with ExitStack() as stack:
                 keep = stack.enter_context
-                known = [keep(asking(host)) for host in behind.hosts]
+                both = [keep(Asking(host)) for host in behind.hosts]
                 places = []
-                for each in known:
-                    each.connect((str(behind.rendezvous.ip), third[1]))
+                for each in both:
+                    keep(each.connection).connect((str(behind.rendezvous.ip), third[1]))
                     accepted, place = listener.accept()
                     keep(accepted)
                     places.append(place)
                 ends = [
-                    Asking(host, mine.getsockname(), where)
-                    for host, mine, where in zip(behind.hosts, known, reversed(places), strict=True)
+                    (partial(each.ask, where), partial(each.connected, where))
+                    for each, where in zip(both, reversed(places), strict=True)
                 ]
-                got = [keep(each) for each in turns.run(order, [(e.ask, e.insist) for e in ends])]
+                got = [keep(each) for each in turns.run(order, ends)]
                 assert [each.getpeername() for each in got] == places[::-1], case
                 for one, other in (got, got[::-1]):
                     one.sendall(b"hello")
@@ -206,32 +207,49 @@ def test_connections_open_simultaneously(lab):
 
 
 class Asking:
-    """A host that asks for a connection, again when it is refused, as its peer may be late."""
+    """A host that asks for connections from a port at which it is asked for them, too."""
 
-    def __init__(self, host, mine, where) -> None:
-        self._host, self._mine, self._where = host, mine, where
-        self._sock = None
+    def __init__(self, host) -> None:
+        self._host = host
+        self._listener = sharing(host, ("", 0))
+        self._listener.listen()
+        self._mine = self._listener.getsockname()
+        self.connection = sharing(host, self._mine)
 
-    def ask(self):
-        self._sock = asking(self._host, self._mine)
-        self._sock.setblocking(False)
-        self._sock.connect_ex(self._where)
+    def __enter__(self):
+        return self
 
-    def insist(self):
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            if self._sock is None:
-                self.ask()
-            if select.select([], [self._sock], [], PATIENCE)[1]:
-                if not self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                    self._sock.settimeout(PATIENCE)
-                    return self._sock
-                self._sock.close()
-                self._sock = None
-        raise TimeoutError(f"{self._mine} never reached {self._where}")
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def ask(self, where):
+        self.connection = sharing(self._host, self._mine)
+        self.connection.setblocking(False)
+        self.connection.connect_ex(where)  # fails if the other one has been accepted by now
+
+    def connected(self, where):
+        """The connection, whoever came to be asked for it."""
+        readable, writable, _ = select.select([self._listener], [self.connection], [], PATIENCE)
+        if self.connection in writable and not error_of(self.connection):
+            made = self.connection
+        else:
+            self.connection.close()
+            assert readable or select.select([self._listener], [], [], PATIENCE)[0], where
+            made, _ = self._listener.accept()
+        made.settimeout(PATIENCE)
+        return made
 
 
-def asking(host, mine=("", 0)):
+def error_of(sock):
+    """Why it is not connected."""
+    try:
+        sock.getpeername()
+    except OSError as error:
+        return error
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def sharing(host, mine):
     """A TCP socket that shares its port with others, and is reset when it is closed."""
     sock = host.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
