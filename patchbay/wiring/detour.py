@@ -26,6 +26,7 @@ from patchbay.values import MTU_MAX
 from patchbay.wiring import messages
 from patchbay.wiring.cables import bring_up_port
 from patchbay.wiring.namespace import Namespace
+from patchbay.wiring.offloads import cut_all_but_tcp, cut_nothing
 from patchbay.wiring.readers import link
 
 PARKING = "parking"
@@ -33,8 +34,6 @@ PARKING = "parking"
 
 _PARKING_MAC = "02:70:61:72:6b:00"
 _MTU = 1500
-SEGMENTS = 65_535
-"""Packets that may travel as one, as the kernel has it (GSO_MAX_SEGS)."""
 
 
 @contextlib.contextmanager
@@ -105,7 +104,8 @@ class Detour:
         parking, bridge = self._parking(), self._far.index(cable.bridge)
         self._lay_second_cable()
         try:
-            self._split(1)
+            cut_all_but_tcp(self._near.route, cable.interface)
+            cut_all_but_tcp(self._far.route, self._lan_end)
             ask(messages.plug(self._parked_end, parking))
             with self._inside(self._far):
                 near, far = open_port(cable.peer_interface), open_port(self._parked_end)
@@ -152,7 +152,7 @@ class Detour:
         finish(now)
         ask(messages.delete_link(self._lan_end))
         ask(messages.new_forwarding(port, cable.mac, learned=True))
-        self._split(SEGMENTS)
+        cut_nothing(self._near.route, cable.interface)
 
     def abandon(self) -> None:
         """Lead packets straight at once, as far as the ends are still there.
@@ -168,7 +168,7 @@ class Detour:
         with _gone():
             self._far.route.ask(messages.delete_link(self._lan_end))
         with _gone():
-            self._split(SEGMENTS)
+            cut_nothing(self._near.route, cable.interface)
 
     def clear(self) -> None:
         """Remove the bridge that is switched off; to be done when no detour needs it."""
@@ -203,9 +203,3 @@ class Detour:
         except OSError:
             self._far.route.ask(messages.delete_link(self._lan_end))
             raise
-
-    def _split(self, most: int) -> None:
-        """Have packets for the process come one by one, as on a wire; or as many as usual."""
-        self._near.route.ask(messages.set_segments(self.cable.interface, most))
-        if most == 1:
-            self._far.route.ask(messages.set_segments(self._lan_end, most))

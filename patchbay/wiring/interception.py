@@ -18,7 +18,7 @@ from patchbay.links.userspace.port import open_port
 from patchbay.topology.steps import Cable
 from patchbay.wiring import messages
 from patchbay.wiring.connection import NETLINK_NETFILTER
-from patchbay.wiring.detour import SEGMENTS, Sockets
+from patchbay.wiring.detour import Sockets
 from patchbay.wiring.namespace import Namespace
 from patchbay.wiring.netlink import (
     NFGENMSG,
@@ -30,6 +30,7 @@ from patchbay.wiring.netlink import (
     nested,
     text,
 )
+from patchbay.wiring.offloads import cut_all_but_tcp, cut_nothing
 
 MARK = "02:70:62:6c:69:6e"
 """The source address of frames that the process has sent."""
@@ -108,7 +109,8 @@ class Interception:
         """Lead packets by a process; see `Detour.lay`."""
         (near, near_name), (far, far_name) = self._ends
         try:
-            self._split(1)
+            for namespace, name in self._ends:
+                cut_all_but_tcp(namespace.route, name)
             with self._inside(near):
                 near_port = open_port(near_name)
             with near_port:
@@ -129,16 +131,20 @@ class Interception:
         hold()
         self._unfilter()
         finish(time.time_ns())
-        self._split(SEGMENTS)
+        self._cut_nothing()
 
     def abandon(self) -> None:
         """Lead packets straight at once, as far as the ends are still there."""
         self._unfilter()
         with _gone():
-            self._split(SEGMENTS)
+            self._cut_nothing()
 
     def clear(self) -> None:
         """Nothing is shared with other cables."""
+
+    def _cut_nothing(self) -> None:
+        for namespace, name in self._ends:
+            cut_nothing(namespace.route, name)
 
     def _unfilter(self) -> None:
         for namespace, name in self._ends:
@@ -154,7 +160,3 @@ class Interception:
 
     def _table(self, interface: str) -> str:
         return f"link_{interface}"
-
-    def _split(self, most: int) -> None:
-        for namespace, name in self._ends:
-            namespace.route.ask(messages.set_segments(name, most))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -18,11 +19,13 @@ from actors.worker import Worker
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.process import EngineDied, EngineProcess
 from patchbay.values import LinkCondition
+from patchbay.wiring import offloads
 from patchbay.wiring.user_links import UserLinks
 
 CABLE = cable(1, "laptop", "eth0", "home")
 PATIENCE = 60.0
 """Seconds."""
+UDP_SEGMENT = 103
 
 
 class Lan:
@@ -228,6 +231,64 @@ def test_tcp_comes_in_packets_as_on_a_wire_and_with_right_checksums(kernel):
         assert packets >= len(data) / 1448
     for each in (listener, client, server):
         each.close()
+
+
+def counted_as(there):
+    """How many packets the process sees when ten datagrams are sent as one super-packet.
+
+    More may be there: what a kernel says by itself when an interface comes up.
+    """
+    before = there.links.stats("laptop", "eth0")["packets"]
+    there.laptop.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 100)
+    there.laptop.sendto(bytes(1000), there.home.getsockname())
+    there.laptop.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 0)
+    assert [there.home.recv(2000) for _ in range(10)] == [bytes(100)] * 10
+    return there.links.stats("laptop", "eth0")["packets"] - before
+
+
+def test_datagrams_that_are_sent_as_one_come_one_by_one(kernel):
+    there = Lan(kernel)
+    there.up(LinkCondition(latency_ms=1))
+    assert counted_as(there) >= 10
+
+
+def test_a_kernel_that_cannot_tell_tcp_apart_cuts_all(kernel):
+    def refused(*_, **__):
+        raise OSError(errno.EOPNOTSUPP, "asked for features")
+
+    there = Lan(kernel)
+    before = features(kernel, "laptop", "eth0")
+    offloads._switch = refused  # in the process of this test alone
+    there.up(LinkCondition(latency_ms=1))
+
+    assert counted_as(there) >= 10
+    assert features(kernel, "laptop", "eth0") == before
+    there.up(None)
+    there.become_plain()
+
+
+def test_an_interface_takes_all_super_packets_again_when_its_cable_is_plain(kernel):
+    there = Lan(kernel)
+    before = features(kernel, "laptop", "eth0")
+    there.up(LinkCondition(latency_ms=1))
+    meanwhile = features(kernel, "laptop", "eth0")
+    there.up(None)
+    there.become_plain()
+
+    assert {"tx-udp-segmentation", "tx-sctp-segmentation", "tx-gre-segmentation"} <= before
+    segmentation = {name for name in meanwhile if name.endswith(("segmentation", "gso-list"))}
+    assert segmentation == {"tx-tcp-segmentation", "tx-tcp6-segmentation"}
+    assert features(kernel, "laptop", "eth0") == before
+
+
+def features(kernel, node, interface):
+    """The names of features that an interface has (ETHTOOL_GFEATURES)."""
+    route = kernel._nodes[node].route
+    names = offloads._names(route, interface)
+    blocks = -(-len(names) // 32)
+    told = offloads._ask(route, interface, struct.pack("=II", 0x3A, blocks) + bytes(16 * blocks))
+    active = [block[2] for block in struct.iter_unpack("=IIII", told[8:])]
+    return {name for bit, name in enumerate(names) if active[bit // 32] >> bit % 32 & 1}
 
 
 def test_when_the_process_dies_links_say_so_until_they_are_plain_again(kernel):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Protocol
 
-HEADER = 10
-"""Bytes before each frame: what the kernel says about it (`struct virtio_net_hdr`)."""
+OFFERED = struct.Struct("=BBHHHH")
+"""What the kernel says about a frame (`struct virtio_net_hdr`): flags, kind of segmentation, bytes
+of headers, bytes of a segment, where its checksum's bytes begin, and where in these it is."""
+HEADER = OFFERED.size
+"""Bytes before each frame."""
 ETHERNET = 14
 """Bytes of an Ethernet header: two addresses and the type."""
 
@@ -41,9 +45,17 @@ class Frame:
         """The frame itself; writing to it changes the frame."""
         return self.buffer[HEADER : HEADER + self.size]
 
+    @property
+    def head(self) -> memoryview:
+        """A buffer with the addresses, ports and traffic class of the frame; only to be read."""
+        return self.buffer
+
 
 class Pool(Protocol):
     """Where frames come from, and go back to."""
+
+    def blank(self, size: int) -> Frame:
+        """A frame of its own of so many bytes, with anything in them."""
 
     def copy(self, frame: Frame) -> Frame:
         """A frame of its own with the same bytes."""
@@ -61,6 +73,10 @@ class Heap:
     def frame(self, data: bytes, header: bytes = bytes(HEADER)) -> Frame:
         """A frame of these bytes."""
         return Frame(memoryview(bytearray(header + data)), len(data))
+
+    def blank(self, size: int) -> Frame:
+        """A frame of zeros."""
+        return self.frame(bytes(size))
 
     def copy(self, frame: Frame) -> Frame:
         """A frame of its own with the same bytes."""

@@ -53,7 +53,7 @@ class Headers:
 
 def parse(frame: Frame) -> Headers | None:
     """Return what a frame says of its IP packet; None if there is none, or not a whole header."""
-    buffer = frame.buffer
+    buffer = frame.head
     limit = HEADER + frame.size
     kind = HEADER + ETHERNET - 2
     while kind + 2 <= limit and int.from_bytes(buffer[kind : kind + 2]) == _VLAN:
@@ -154,7 +154,7 @@ def matches(match: FlowMatch, headers: Headers | None) -> bool:
 
 def ip_length(frame: Frame) -> int:
     """Bytes of the frame behind its Ethernet header, and any VLAN tag."""
-    buffer, kind = frame.buffer, HEADER + ETHERNET - 2
+    buffer, kind = frame.head, HEADER + ETHERNET - 2
     while kind + 4 < HEADER + frame.size and int.from_bytes(buffer[kind : kind + 2]) == _VLAN:
         kind += 4
     return HEADER + frame.size - kind - 2

@@ -7,6 +7,7 @@ import struct
 import time
 
 from patchbay.links.packets.frame import HEADER, Frame
+from patchbay.links.packets.segments import count
 from patchbay.links.userspace.many import AT_ONCE, Messages
 from patchbay.links.userspace.slab import CAPACITY, Slab
 
@@ -111,7 +112,7 @@ class Port:
             while done < len(batch):
                 sent = self._messages.send(self._descriptor, done, len(batch) - done)
                 if sent == 0:  # this one is lost: the interface is down, or its other end busy
-                    self.refused += 1
+                    self.refused += count(batch[done])
                     refused.append(batch[done])
                     sent = 1
                 done += sent

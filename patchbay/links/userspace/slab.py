@@ -7,6 +7,7 @@ import ctypes
 import mmap
 
 from patchbay.links.packets.frame import HEADER, Frame
+from patchbay.links.packets.segments import Segment
 
 CAPACITY = 66_048
 """Bytes of a buffer: any frame fits, be its MTU what it may. Not a whole number of pages, so that
@@ -36,19 +37,27 @@ class Slab:
 
     def release(self, frame: Frame) -> None:
         """Take a frame back."""
-        self._free.append(frame)
+        if isinstance(frame, Segment):
+            frame.release()  # of what it was a part of
+        else:
+            self._free.append(frame)
 
     def release_all(self, frames: list[Frame]) -> None:
-        """Take frames back."""
+        """Take frames back that are no segments."""
         self._free += frames
+
+    def blank(self, size: int) -> Frame:
+        """A frame of so many bytes, with anything in them."""
+        (frame,) = self.take(1)
+        frame.size, frame.owner = size, None
+        return frame
 
     def copy(self, frame: Frame) -> Frame:
         """A frame of its own with the same bytes."""
-        (twin,) = self.take(1)
+        twin = self.blank(frame.size)
         end = HEADER + frame.size
         twin.buffer[:end] = frame.buffer[:end]
-        twin.size, twin.owner = frame.size, frame.owner
-        twin.came, twin.marks = frame.came, frame.marks
+        twin.owner, twin.came, twin.marks = frame.owner, frame.came, frame.marks
         return twin
 
     def refill(self, frame: Frame, data: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from patchbay.links.packets.frame import HEADER, Frame
 from patchbay.links.packets.gate import Admit, Gate
 from patchbay.links.packets.pipeline import Pipeline
+from patchbay.links.packets.segments import cut, join
 from patchbay.links.packets.verdicts import ADDED, NOTHING, Detail
 from patchbay.links.spec import LinkSpec
 from patchbay.links.userspace.many import AT_ONCE
@@ -63,7 +64,7 @@ class Shared:
 
     def take(self, now: int, frames: list[Frame], owner: Direction) -> list[Frame]:
         """Take the packets that the router sent to a link; return the others."""
-        own = [frame for frame in frames if frame.buffer[_SOURCE] == self.router]
+        own = [frame for frame in frames if frame.head[_SOURCE] == self.router]
         if not own:
             return frames
         for frame in own:
@@ -183,8 +184,7 @@ class Direction:
         self._offer(now, self.source.skip(moment, self._slab, groups=groups))
 
     def _offer(self, now: int, frames: list[Frame]) -> None:
-        if self.mark:
-            frames = self._marked(frames)
+        frames = self._segments(frames)
         if not frames:
             return
         self.touched = now
@@ -214,6 +214,10 @@ class Direction:
         """Where packets go that are sent back to where one of its packets comes from."""
         return self.opposite
 
+    def _segments(self, frames: list[Frame]) -> list[Frame]:
+        """What a wire would carry of what came."""
+        return cut(self._marked(frames) if self.mark else frames, self._slab)
+
     def _marked(self, frames: list[Frame]) -> list[Frame]:
         """Mark frames; those that have the mark were sent by us, and are done with."""
         fresh = []
@@ -229,9 +233,7 @@ class Direction:
 
     def finish(self, now: int, moment: int) -> None:
         """Pass on at once what has arrived until a moment, in nanoseconds of CLOCK_REALTIME."""
-        frames = self.source.until(moment, self._slab)
-        if self.mark:
-            frames = self._marked(frames)
+        frames = self._segments(self.source.until(moment, self._slab))
         if self.taps is not None:
             self.taps.came(frames, now)
         self.pipeline.offer_all(now, frames)
@@ -262,11 +264,12 @@ class Direction:
         taps = self.taps
         if taps is not None:
             taps.left(frames)
-        refused = self._target.send(frames)
+        joined = join(frames)
+        refused = self._target.send(joined)
         if refused and taps is not None:
             for frame in refused:
                 taps.lost(frame, "refused", NOTHING)
-        self._slab.release_all(frames)
+        self._slab.release_all(joined)
 
     def _note(self, packets: int, late: int) -> None:
         lateness = self.lateness

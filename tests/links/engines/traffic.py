@@ -202,13 +202,14 @@ class Stream:
         return (size - before) * 8 / 1000 / (end - begin)
 
 
-def stream(source, target, data: bytes) -> Stream:
+def stream(source, target, data: bytes, family: int = socket.AF_INET) -> Stream:
     """Send bytes over TCP from a node to another; they are sent from a second thread."""
+    address = target.ip if family == socket.AF_INET else target.ip6
     with (
-        target.socket(socket.AF_INET, socket.SOCK_STREAM) as listener,
-        source.socket(socket.AF_INET, socket.SOCK_STREAM) as client,
+        target.socket(family, socket.SOCK_STREAM) as listener,
+        source.socket(family, socket.SOCK_STREAM) as client,
     ):
-        listener.bind((str(target.ip), 0))
+        listener.bind((str(address), 0))
         listener.listen()
         client.settimeout(PATIENCE)
         client.connect(listener.getsockname())
