@@ -70,6 +70,7 @@ from patchbay.stun_server import StunServer as StunServer
 from patchbay.traces import load_trace as load_trace
 from patchbay.traces import save_trace as save_trace
 from patchbay.values import DelayTable as DelayTable
+from patchbay.values import DeliveryOpportunities as DeliveryOpportunities
 from patchbay.values import DropList as DropList
 from patchbay.values import Firewall as Firewall
 from patchbay.values import FirewallAction as FirewallAction
@@ -130,6 +131,7 @@ __all__ = [
     "ConfigError",
     "DelayTable",
     "Delays",
+    "DeliveryOpportunities",
     "Device",
     "DropList",
     "Endpoint",

@@ -103,6 +103,7 @@ NAMES = {
     "patchbay.traces": ("load_trace", "save_trace"),
     "patchbay.values": (
         "DelayTable",
+        "DeliveryOpportunities",
         "DropList",
         "Firewall",
         "FirewallAction",

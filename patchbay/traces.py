@@ -17,11 +17,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, cast
+from math import ceil, floor
+from typing import Any, Literal, cast
 
 from patchbay.errors import ConfigError, Problem, Problems, nearest
 from patchbay.topology.plain import from_plain, to_plain
-from patchbay.values import LinkCondition, Trace, parse
+from patchbay.values import DeliveryOpportunities, LinkCondition, Trace, parse
 from patchbay.values.parsing import canonical, is_number
 from patchbay.values.timeline import LEAST_SECONDS, MOST_CHANGES
 
@@ -34,6 +35,9 @@ OPPORTUNITY = 1514
 Mahimahi counts 1,504 bytes: an IP packet of 1,500 and the header of a TUN device of 4. A rate here
 counts Ethernet frames, in which the same packet has 1,514."""
 
+_TINY = 1e-9
+"""What rounding may have added to a number of opportunities."""
+
 COLUMNS = (
     *("latency_ms", "jitter_ms", "loss_pct", "rate_kbit", "reorder_pct", "duplicate_pct"),
     *("corrupt_pct", "loss_burst_pkts", "queue_pkts", "queue_bytes", "queue_ms"),
@@ -45,7 +49,7 @@ def load_trace(
     path: str | os.PathLike[str],
     *,
     condition: LinkCondition | str = LinkCondition.LAN,
-    window_seconds: float = 0.1,
+    window_seconds: float | None = None,
 ) -> Trace:
     """Read a trace from a file, which is one of these:
 
@@ -54,15 +58,16 @@ def load_trace(
       of a `LinkCondition` such as `rate_kbit`, `latency_ms`, `loss_pct`. An empty field is as in
       `condition`. It is played once;
     - a recording of Mahimahi (`mm-link`): on each line the millisecond at which one packet can be
-      delivered, repeated without end. It becomes the rate of each window of time, at which full
-      packets are delivered as often as there; a window without any delivery is made one with the
-      window after it.
+      delivered, repeated without end. They are played as `DeliveryOpportunities`, which a process
+      of the lab makes; or, with `window_seconds`, as the rate of each window of time, which every
+      kernel makes: full packets are delivered as often as there, and a window without any delivery
+      is made one with the window after it.
 
     Args:
         path: the file.
         condition: what packets meet beside what a table or a recording of Mahimahi says.
-        window_seconds: how long a window is: a short one shows short outages, and makes more
-            changes.
+        window_seconds: how long a window of a recording of Mahimahi is: a short one shows short
+            outages, and makes more changes. None for its very opportunities.
 
     Raises:
         ConfigError: what is wrong in the file; all mistakes are told, with their lines.
@@ -80,10 +85,34 @@ def load_trace(
         raise
 
 
-def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
-    """Write a trace to a file, from which `load_trace` reads the same."""
+def save_trace(
+    trace: Trace,
+    path: str | os.PathLike[str],
+    *,
+    file_format: Literal["patchbay", "mahimahi"] = "patchbay",
+) -> None:
+    """Write a trace to a file.
+
+    Args:
+        trace: the trace.
+        path: the file.
+        file_format: `patchbay`, from which `load_trace` reads the same, or `mahimahi` for a file as
+            `mm-link` takes it: one pass, as opportunities or as rates that are made such. All
+            else that packets meet is not in it. Its last line tells how long it is: it has an
+            opportunity there in any case.
+
+    Raises:
+        ConfigError: the format is none, or is Mahimahi's, and the trace has no rate at some time
+            (unless all packets are lost), never delivers anything, or takes no time.
+    """
+    texts = {"patchbay": trace_text, "mahimahi": mahimahi_text}
+    if file_format not in texts:
+        near = nearest(str(file_format), texts)
+        message = f"{file_format!r} is none: 'patchbay' or 'mahimahi'"
+        raise ConfigError(Problem("file_format", message, near))
+    text = texts[file_format](trace)
     with open(path, "w", encoding="utf-8") as file:
-        file.write(trace_text(trace))
+        file.write(text)
 
 
 def trace_text(trace: Trace) -> str:
@@ -93,8 +122,65 @@ def trace_text(trace: Trace) -> str:
     return "".join(json.dumps(each) + "\n" for each in (head, *rows))
 
 
+def mahimahi_text(trace: Trace) -> str:
+    """Return one pass of a trace as a recording of Mahimahi.
+
+    Raises:
+        ConfigError: it is none: see `save_trace`.
+    """
+    end = round(trace.pass_seconds * 1000)
+    times = list(_delivery_times(trace, end))
+    if end < 1 or not times:
+        what = "it takes no time" if end < 1 else "nothing is ever delivered"
+        raise ConfigError(Problem("trace", f"{what}, and a recording of Mahimahi cannot say so"))
+    if times[-1] != end:
+        times.append(end)
+    return "".join(f"{time}\n" for time in times)
+
+
+def _delivery_times(trace: Trace, end: int) -> Iterator[int]:
+    """Yield the milliseconds of the opportunities that are or would be in one pass of a trace."""
+    problems = Problems()
+    credit = 0.0
+    before: DeliveryOpportunities | None = None
+    began = 0
+    starts = [round(seconds * 1000) for seconds, _ in trace.changes]
+    for begin, stop, (_, met) in zip(starts, [*starts[1:], end], trace.changes, strict=True):
+        opportunities = None if met is None else met.opportunities
+        if begin == stop:
+            continue
+        if opportunities is not None:
+            began = began if opportunities == before else begin
+            yield from _within(opportunities, began, begin, stop, stop == end)
+        elif met is not None and met.rate_kbit is not None:
+            per_ms = met.rate_kbit / 8
+            full = credit + per_ms * (stop - begin)
+            for number in range(1, floor(full / OPPORTUNITY + _TINY) + 1):
+                yield begin + max(0, ceil((number * OPPORTUNITY - credit) / per_ms - _TINY))
+            credit = full % OPPORTUNITY if full >= OPPORTUNITY else full
+        elif met is None or met.loss_pct < 100:
+            problems.add(f"trace, at {begin / 1000:g} s", "it has no rate_kbit, nor opportunities")
+        before = opportunities
+    problems.check()
+
+
+def _within(
+    opportunities: DeliveryOpportunities, began: int, begin: int, stop: int, last: bool
+) -> Iterator[int]:
+    """Yield those from one time on and before another; with `last`, those too that end a pass then."""
+    length = opportunities.pass_ms
+    first = max(0, (begin - began) // length - 1)  # one that ends now is not over yet
+    for start in range(began + first * length, stop, length):
+        for time in opportunities.times_ms:
+            at = start + time
+            if begin <= at < stop or (last and at == stop):
+                yield at
+
+
 def read_trace(
-    text: str, condition: LinkCondition = LinkCondition.LAN, window_seconds: float = 0.1
+    text: str,
+    condition: LinkCondition = LinkCondition.LAN,
+    window_seconds: float | None = None,
 ) -> Trace:
     """Return the trace that a text is, in one of the formats of `load_trace`.
 
@@ -199,7 +285,7 @@ def _row(columns: list[str], line: str, condition: LinkCondition) -> tuple[float
     return numbers.pop("seconds"), replace(condition, **numbers)
 
 
-def _of_mahimahi(lines: _Lines, condition: LinkCondition, window_seconds: float) -> Trace:
+def _of_mahimahi(lines: _Lines, condition: LinkCondition, window_seconds: float | None) -> Trace:
     problems = Problems()
     times: list[int] = []
     for number, line in lines:
@@ -209,14 +295,18 @@ def _of_mahimahi(lines: _Lines, condition: LinkCondition, window_seconds: float)
             problems.add(f"line {number}", f"{line} is before the one above it")
         else:
             times.append(int(line))
+    if times and times[-1] == 0:
+        problems.add("", "the last time is 0 ms: that is how long one pass takes")
+    if window_seconds is None:
+        problems.check()
+        met = replace(condition, rate_kbit=None, opportunities=DeliveryOpportunities(times))
+        return Trace([(0, met)], times[-1] / 1000)
     window = round(window_seconds * 1000) if is_number(window_seconds) else 0
     if window < 1:
         message = f"{window_seconds!r} is not a number of seconds from {LEAST_SECONDS:g} on"
         problems.add("window_seconds", message)
     elif times and times[-1] > window * MOST_CHANGES:
         problems.add("window_seconds", f"more than {MOST_CHANGES} windows: make them longer")
-    if times and times[-1] == 0:
-        problems.add("", "the last time is 0 ms: that is how long one pass takes")
     problems.check()
     changes = [
         (begin / 1000, replace(condition, rate_kbit=count * OPPORTUNITY * 8 / (end - begin)))

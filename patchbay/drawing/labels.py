@@ -63,6 +63,7 @@ def condition(value: LinkCondition) -> str:
         (value.duplicate_pct, f"{value.duplicate_pct:g}% twice"),
         (value.corrupt_pct, f"{value.corrupt_pct:g}% corrupt"),
         (value.drops is not None, "drop list"),
+        (value.opportunities is not None, "delivery opportunities"),
         (value.program is not None, "packet program"),
     ]
     return ", ".join(text for amount, text in found if amount) or "custom"

@@ -80,6 +80,8 @@ def _of_condition(condition: LinkCondition) -> list[tuple[str, str]]:
     found += [("netem", field) for field in _OF_NETEM if getattr(condition, field)]
     if condition.drops is not None:
         found.append(("drop lists", "drops"))
+    if condition.opportunities is not None:
+        found.append(("delivery opportunities", "opportunities"))
     if condition.program is not None:
         found.append(("packet programs", "program"))
     if condition.jitter_ms and condition.jitter_correlation_pct:

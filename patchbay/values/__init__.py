@@ -32,6 +32,7 @@ from patchbay.values.nat_config import (
     NatTimeouts,
     PortForward,
 )
+from patchbay.values.opportunities import DeliveryOpportunities
 from patchbay.values.parsing import (
     MTU_DEFAULT,
     MTU_MAX,
@@ -53,6 +54,7 @@ __all__ = [
     "MTU_DEFAULT",
     "MTU_MAX",
     "DelayTable",
+    "DeliveryOpportunities",
     "DropList",
     "Firewall",
     "FirewallAction",

@@ -13,6 +13,7 @@ from patchbay.values.delay import DelayTable, JitterDistribution, Slots
 from patchbay.values.drops import DropList
 from patchbay.values.flow import FlowMatch
 from patchbay.values.loss import FourState, GilbertElliott
+from patchbay.values.opportunities import DeliveryOpportunities
 from patchbay.values.parsing import (
     MTU_MAX,
     MTU_MIN,
@@ -78,6 +79,8 @@ class LinkCondition:
         drops: exactly which packets are lost, before all else; None for no such list.
         program: a function that sees each packet that is left and says what becomes of it, before
             anything happens by chance; None for none.
+        opportunities: the times at which packets leave, in place of a rate; as long as no size of
+            the queue is given, it holds any number of packets. None for no such times.
     """
 
     latency_ms: float
@@ -103,6 +106,7 @@ class LinkCondition:
     slots: Slots | None
     drops: DropList | None
     program: PacketProgram | None
+    opportunities: DeliveryOpportunities | None
 
     LAN: ClassVar[LinkCondition]
     WIFI: ClassVar[LinkCondition]
@@ -155,6 +159,7 @@ class LinkCondition:
         slots: Slots | None = None,
         drops: DropList | None = None,
         program: PacketProgram | PacketFunction | None = None,
+        opportunities: DeliveryOpportunities | None = None,
     ) -> None:
         """Say what packets meet; see the attributes.
 
@@ -176,6 +181,7 @@ class LinkCondition:
         if not isinstance(given_drops, DropList | None):
             problems.add("drops", f"{drops!r} is no DropList(...), such as DropList([3, 7])")
         object.__setattr__(self, "program", parse_program(program, problems))
+        self._check_opportunities(problems)
         problems.check()
 
     def _check_numbers(self, problems: Problems) -> None:
@@ -248,6 +254,13 @@ class LinkCondition:
         slots: object = self.slots
         if not isinstance(slots, Slots | None):
             problems.add("slots", f"{self.slots!r} is no Slots(...)")
+
+    def _check_opportunities(self, problems: Problems) -> None:
+        given: object = self.opportunities
+        if not isinstance(given, DeliveryOpportunities | None):
+            problems.add("opportunities", f"{given!r} is no DeliveryOpportunities(...)")
+        elif given is not None and self.rate_kbit is not None:
+            problems.add("opportunities", "they take the place of rate_kbit: give one of both")
 
     @property
     def perfect(self) -> bool:

@@ -1,6 +1,7 @@
 """Traces in files, and what was recorded from a run."""
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from patchbay import (
     ConfigError,
     DelayTable,
+    DeliveryOpportunities,
     GilbertElliott,
     Hold,
     LinkCondition,
@@ -24,7 +26,7 @@ from patchbay.link_recorder import LinkRecorder
 from patchbay.topology import edit
 from patchbay.topology.empty import new_topology
 from patchbay.topology.requests import device_request, router_request
-from patchbay.traces import OPPORTUNITY, read_trace, trace_text
+from patchbay.traces import OPPORTUNITY, mahimahi_text, read_trace, trace_text
 
 steady = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -85,7 +87,7 @@ def test_a_table_says_numbers_and_leaves_the_rest():
 def test_a_recording_of_mahimahi_is_a_rate_for_each_window(tmp_path):
     # two packets in the first window, none in the second, three in the last, at its end
     (tmp_path / "lte.up").write_text("0\n99\n200\n300\n300\n")
-    trace = load_trace(tmp_path / "lte.up", condition="wifi")
+    trace = load_trace(tmp_path / "lte.up", condition="wifi", window_seconds=0.1)
     rates = [(time, condition.rate_kbit) for time, condition in trace.changes]
     assert rates == [(0, 2 * OPPORTUNITY * 8 / 100), (0.1, 3 * OPPORTUNITY * 8 / 200)]
     assert {condition.latency_ms for _, condition in trace.changes} == {5}
@@ -136,7 +138,6 @@ def test_no_delivery_of_mahimahi_is_lost_or_invented(times, window):
         ),
         ("1\nx\n3\n2\n", ["line 2: 'x' is not a number of milliseconds", "line 4: 2 is before"]),
         ("0\n0\n", ["the last time is 0 ms"]),
-        (f"1\n{10**9}\n", ["window_seconds: more than 10000 windows"]),
     ],
 )
 def test_mistakes_are_told_with_their_lines(text, said, tmp_path):
@@ -156,6 +157,95 @@ def test_windows_and_conditions_are_checked(tmp_path):
         load_trace(tmp_path / "lte", window_seconds=0)
     with pytest.raises(ConfigError, match="did you mean 'wifi'"):
         load_trace(tmp_path / "lte", condition="wify")
+    (tmp_path / "long").write_text(f"1\n{10**9}\n")
+    with pytest.raises(ConfigError, match="more than 10000 windows"):
+        load_trace(tmp_path / "long", window_seconds=0.1)
+
+
+# ---- opportunities ----------------------------------------------------------------------------
+
+
+def test_a_recording_of_mahimahi_is_its_opportunities(tmp_path):
+    (tmp_path / "lte.up").write_text("0\n99\n200\n300\n300\n")
+    trace = load_trace(tmp_path / "lte.up", condition="cable")
+    ((_, met),) = trace.changes
+
+    assert met.opportunities == DeliveryOpportunities([0, 99, 200, 300, 300])
+    assert met == replace(
+        LinkCondition.CABLE, rate_kbit=None, opportunities=DeliveryOpportunities("0 99 200 300 300")
+    )
+    assert (trace.seconds, trace.repeat) == (0.3, 1)
+    save_trace(trace, tmp_path / "trace.jsonl")
+    assert load_trace(tmp_path / "trace.jsonl") == trace
+
+
+@given(st.lists(st.integers(0, 2000), min_size=1))
+@steady
+def test_what_was_read_is_written_again(times):
+    text = "".join(f"{each}\n" for each in [*sorted(times), 2001])
+    assert mahimahi_text(read_trace(text)) == text
+
+
+def test_a_recorded_trace_is_written_and_played_again(clock):
+    recorder, topology = LinkRecorder(), _topology()
+    conditions = [LinkCondition(3, rate_kbit=each) for each in (12_112, 1_211.2, 6_056)]
+    met = [edit.set_condition(topology, "a", "eth0", each, "up") for each in conditions]
+    number = recorder.start(met[0], ("a", "eth0", "up"))
+    for each in met:
+        recorder.follow(each)
+        clock[0] += 1_000_000_000
+    text = mahimahi_text(recorder.trace(number, stop=True))
+
+    assert text.count("\n") == 1000 + 100 + 500
+    again = read_trace(text, window_seconds=1)
+    rates = [met.rate_kbit for _, met in again.changes]
+    assert rates == pytest.approx([12_112, 1_211.2, 6_056], abs=2 * OPPORTUNITY * 8 / 1000)
+    assert mahimahi_text(read_trace(text)) == text
+
+
+def test_times_of_opportunities_go_on_while_other_things_change():
+    each = DeliveryOpportunities([0, 3, 10])
+    one, other = (LinkCondition(latency, opportunities=each) for latency in (1, 2))
+    cut = LinkCondition(loss_pct=100)
+    trace = Trace([(0, one), (0.01, other), (0.012, cut), (0.02, other)], 0.033)
+    assert mahimahi_text(trace).split() == ["0", "3", "10", "10", "20", "23", "30", "30", "33"]
+    quiet = Trace([(0, LinkCondition(rate_kbit=12_112)), (0.002, cut)], 0.5)
+    assert mahimahi_text(quiet).split() == ["1", "2", "500"]
+
+
+@pytest.mark.parametrize(
+    ("trace", "told"),
+    [
+        (Trace([(0, "wifi"), (1, LinkCondition(rate_kbit=9))], 2), "at 0 s: it has no rate_kbit"),
+        (Trace([(0, LinkCondition(loss_pct=100))], 2), "nothing is ever delivered"),
+        (Trace([(0, LinkCondition(rate_kbit=9))]), "it takes no time"),
+    ],
+)
+def test_what_mahimahi_cannot_say_is_refused(trace, told, tmp_path):
+    with pytest.raises(ConfigError, match=told):
+        save_trace(trace, tmp_path / "lte", file_format="mahimahi")
+    assert not (tmp_path / "lte").exists()
+    with pytest.raises(ConfigError, match="did you mean 'mahimahi'"):
+        save_trace(trace, tmp_path / "lte", file_format="mahi")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda: DeliveryOpportunities([]), "0 opportunities"),
+        (lambda: DeliveryOpportunities([3, 2]), "time 2: 2 is before"),
+        (lambda: DeliveryOpportunities([-1, 2]), "time 1: '-1' is not a whole number"),
+        (lambda: DeliveryOpportunities("0 0"), "the last time is 0 ms"),
+        (lambda: LinkCondition(opportunities=[1]), "no DeliveryOpportunities"),
+        (
+            lambda: LinkCondition(rate_kbit=1, opportunities=DeliveryOpportunities([1])),
+            "give one of both",
+        ),
+    ],
+)
+def test_what_is_no_opportunity_is_refused(wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        wrong()
 
 
 # ---- recording --------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from patchbay.topology.plain import from_plain, to_plain
 from patchbay.topology.toml import configs, values, writing
 from patchbay.values import (
     DelayTable,
+    DeliveryOpportunities,
     DropList,
     FlowMatch,
     FourState,
@@ -63,6 +64,7 @@ CONDITIONS = [
     LinkCondition(rate_kbit=1000, queue_ms=50.5, queue_discipline="codel"),
     LinkCondition(rate_kbit=1000, queue_bytes=50_000),
     LinkCondition(drops=DropList([1])),
+    LinkCondition(5, opportunities=DeliveryOpportunities([0, 3, 3, 10]), queue_pkts=9),
 ]
 FLOWS = [
     FlowMatch(),
@@ -72,7 +74,7 @@ FLOWS = [
 
 
 def test_everything_can_be_said_at_once():
-    unset = {"loss_model", "queue_bytes", "queue_ms", "program"}
+    unset = {"loss_model", "queue_bytes", "queue_ms", "program", "opportunities"}
 
     for each in fields(EVERYTHING):
         is_default = getattr(EVERYTHING, each.name) == getattr(LinkCondition.LAN, each.name)

@@ -19,6 +19,7 @@ from patchbay.links.packets.frame import Frame, Pool
 from patchbay.links.packets.gate import Gate
 from patchbay.links.packets.headers import ip_length
 from patchbay.links.packets.loss import loss_of
+from patchbay.links.packets.opportunities import OpportunityClock
 from patchbay.links.packets.queues import NO_LIMIT, queue_of
 from patchbay.links.packets.randomness import Streams
 from patchbay.links.packets.slots import SlotClock
@@ -35,6 +36,7 @@ from patchbay.links.packets.verdicts import (
 )
 from patchbay.links.packets.waits import wait_class
 from patchbay.values import LinkCondition
+from patchbay.values.opportunities import OPPORTUNITY_BYTES, PACKET_OVERHEAD
 
 _NANOSECONDS_PER_BYTE = 8_000_000
 """Of a link of one kilobit per second."""
@@ -82,6 +84,14 @@ class Path:
         """Of a nanosecond, that rounding has left over."""
         self._wire_free = 0
         """When the last bit of the last packet left."""
+        self._clock: OpportunityClock | None = None
+        """The delivery opportunities, where there are such in place of a rate."""
+        self._in_transit: Frame | None = None
+        """The packet of which opportunities have delivered a part, or may have."""
+        self._bytes_left = 0
+        """Of that packet, those that are still to be delivered."""
+        self._advanced = 0
+        """Until when everything has happened."""
         self.gate: Gate | None = None
         """Who asks the condition's program; it hands packets on by `admit`."""
         self.witness: Witness | None = None
@@ -103,6 +113,11 @@ class Path:
         self._byte_time = (
             None if condition.rate_kbit is None else _NANOSECONDS_PER_BYTE / condition.rate_kbit
         )
+        opportunities = condition.opportunities
+        if opportunities is None:
+            self._clock = None
+        elif self._clock is None or self._clock.opportunities != opportunities:
+            self._clock = OpportunityClock(opportunities)
         self._queue = queue_of(condition, stream("flows"), self._drop, self._mark)
         self._plain = (
             self._loss is None
@@ -128,6 +143,34 @@ class Path:
         for frame in waiting:
             self._queue.append(frame)
         self._queue.limit = limit
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let what waits go on as the new condition has it, after a change."""
+        if self._sending is not None or not self._waits:
+            return
+        if self._clock is not None:
+            self._clock.pass_by(self._advanced)
+            return
+        frame, self._in_transit = self._in_transit, None
+        if frame is None:
+            frame = self._queue.pop(self._advanced)
+        if frame is not None:
+            self._send(max(self._advanced, self._wire_free), frame)
+
+    def begin(self, now: int) -> None:
+        """Let times begin now that count from the setting of a condition, if they have not."""
+        if self._clock is not None:
+            self._clock.begin(now)
+
+    def go_on_from(self, before: Path) -> None:
+        """Have the same delivery opportunities as the path before, if there are such on both."""
+        if (
+            self._clock is not None
+            and before._clock is not None
+            and self._clock.opportunities == before._clock.opportunities
+        ):
+            self._clock = before._clock.twin()
 
     def open(self, now: int) -> None:
         """Let packets go on that waited for others; none of them arrives before now."""
@@ -151,7 +194,12 @@ class Path:
         """Whether no packet is on its way."""
         if self.gate is not None and self.gate.held:
             return False
-        return not (self._line or self._overtaking or self._sending or len(self._queue))
+        return not (self._line or self._overtaking or self._sending or self._waits)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether a packet waits for a delivery opportunity, or for others to leave."""
+        return self._in_transit is not None or len(self._queue) > 0
 
     @property
     def queued(self) -> tuple[int, int]:
@@ -159,6 +207,8 @@ class Path:
         moving = [*self._line, *(frame for _, _, frame in self._overtaking)]
         if self._sending is not None:
             moving.append(self._sending)
+        if self._in_transit is not None:
+            moving.append(self._in_transit)
         if self.gate is not None:
             moving += self.gate.held
         size = sum(frame.size for frame in moving)
@@ -260,9 +310,17 @@ class Path:
     def next_event(self) -> int | None:
         """When something happens next; None if nothing will."""
         times = [] if self._sending is None else [self._sending.due]
+        if self._clock is not None and (delivery := self._next_delivery()) is not None:
+            times.append(delivery)
         if (arrival := self._next_arrival()) is not None:
             times.append(arrival)
         return min(times, default=None)
+
+    def _next_delivery(self) -> int | None:
+        """When the next opportunity comes to deliver what waits for one; None if nothing does."""
+        if self._clock is None or self._sending is not None or not self._waits:
+            return None
+        return self._clock.next
 
     def _next_arrival(self) -> int | None:
         if self._closed:
@@ -278,16 +336,26 @@ class Path:
 
     def advance(self, now: int, sent: list[Frame]) -> None:
         """Let everything happen until a time; add what has left to a list, in order."""
-        if self._byte_time is None and self._sending is None and self._slots is None:
+        self._advanced = now
+        if (
+            self._byte_time is None
+            and self._sending is None
+            and self._slots is None
+            and self._clock is None
+        ):
             line = self._line
             while not (self._overtaking or self._closed) and line and line[0].due <= now:
                 sent.append(line.popleft())
         while True:
             arrival = self._next_arrival()
-            if self._sending is not None and (arrival is None or self._sending.due <= arrival):
-                if self._sending.due > now:
+            departure = self._next_delivery() if self._sending is None else self._sending.due
+            if departure is not None and (arrival is None or departure <= arrival):
+                if departure > now:
                     return
-                self._finish(sent)
+                if self._sending is not None:
+                    self._finish(sent)
+                else:
+                    self._deliver(departure, sent)
             elif arrival is None or arrival > now:
                 return
             else:
@@ -299,6 +367,10 @@ class Path:
             self._slots.use(time, frame.size)
         frame.since = time
         if self._sending is not None:
+            self._queue.append(frame)
+        elif self._clock is not None:
+            if not self._waits:
+                self._clock.pass_by(time)
             self._queue.append(frame)
         elif self._byte_time is not None:
             # what a program decided late may come while the wire was still taken
@@ -318,9 +390,32 @@ class Path:
         assert frame is not None, "there is one"
         sent.append(frame)
         self._sending, self._wire_free = None, frame.due
+        if self._clock is not None:
+            self._clock.pass_by(frame.due)
+            return
         following = self._queue.pop(frame.due)
         if following is not None:
             self._send(frame.due, following)
+
+    def _deliver(self, time: int, sent: list[Frame]) -> None:
+        """Let as much leave as one opportunity delivers: see `rationalize` of Mahimahi's mm-link."""
+        assert self._clock is not None, "there are opportunities"
+        self._clock.use()
+        left = OPPORTUNITY_BYTES
+        while left > 0:
+            if self._in_transit is None:
+                self._in_transit = self._queue.pop(time)
+                if self._in_transit is None:
+                    return
+                size = self._in_transit.size + PACKET_OVERHEAD + self._condition.overhead_bytes
+                self._bytes_left = max(1, size)
+            used = min(left, self._bytes_left)
+            left -= used
+            self._bytes_left -= used
+            if self._bytes_left == 0:
+                frame, self._in_transit = self._in_transit, None
+                frame.due = self._wire_free = time
+                sent.append(frame)
 
     def _send(self, time: int, frame: Frame) -> None:
         """Let the first bit of a packet leave."""

@@ -53,6 +53,7 @@ class Pipeline:
         self._leaving: deque[list[Path]] = deque()
         """The paths before each change of the flows, until they are empty: the oldest first."""
         self._witness: Witness | None = None
+        self._by_flow: dict[str, Path] = {}
         self._begin()
 
     @property
@@ -115,6 +116,8 @@ class Pipeline:
         """
         for drops in self._drops.values():
             drops.begin(now)
+        for path in (*self._paths, self._default):
+            path.begin(now)
 
     def _begin(self) -> None:
         self._matches: list[FlowMatch] = [match for match, _ in self._spec.flows]
@@ -122,6 +125,11 @@ class Pipeline:
         self._drops = {flow: self._drops.get(flow) or Drops() for flow in flows}
         self._paths = [self._path(str(match), condition) for match, condition in self._spec.flows]
         self._default = self._path("", self._spec.condition)
+        before = self._by_flow
+        self._by_flow = dict(zip(flows, (self._default, *self._paths), strict=True))
+        for flow, path in self._by_flow.items():
+            if flow in before:
+                path.go_on_from(before[flow])
 
     def _path(self, flow: str, condition: LinkCondition) -> Path:
         streams = self._streams.get(flow)

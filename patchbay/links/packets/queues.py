@@ -41,17 +41,23 @@ class Limit:
 
     @classmethod
     def of(cls, condition: LinkCondition) -> Limit:
-        """The limit of a condition: as given, or the product of bandwidth and round trip."""
+        """The limit of a condition: as given, or the product of bandwidth and round trip.
+
+        One with delivery opportunities has none of its own, as `mm-link` has none.
+        """
         if condition.queue_pkts is not None:
             return cls(condition.queue_pkts, None)
         if condition.queue_bytes is not None:
             return cls(None, condition.queue_bytes)
-        if condition.rate_kbit is None:
+        rate, opportunities = condition.rate_kbit, condition.opportunities
+        if opportunities is not None and condition.queue_ms is not None:
+            rate = opportunities.mean_kbit
+        if rate is None:
             return cls(None, None)
         if condition.queue_ms is not None:
-            return cls(None, max(FRAME, round(condition.rate_kbit * condition.queue_ms / 8)))
+            return cls(None, max(FRAME, round(rate * condition.queue_ms / 8)))
         time = max(2 * condition.latency_ms, _LEAST_TIME)
-        return cls(None, max(_LEAST_PACKETS * FRAME, round(condition.rate_kbit * time / 8)))
+        return cls(None, max(_LEAST_PACKETS * FRAME, round(rate * time / 8)))
 
     def admits(self, packets: int, size: int) -> bool:
         """Whether a queue of so many packets and bytes is within it."""

@@ -12,6 +12,7 @@ from patchbay.topology.toml.packets import dump_drops, dump_match, refusal
 from patchbay.topology.toml.writing import Value
 from patchbay.values import (
     DelayTable,
+    DeliveryOpportunities,
     DropList,
     Firewall,
     FirewallConfig,
@@ -103,6 +104,8 @@ def _fields(of: _Table, default: _Table | None = None) -> Mapping[str, Value]:
             found[kebab(each.name)] = list(value.deviations)
         elif isinstance(value, PacketProgram):
             raise refusal(value)  # one of a schedule or trace; others have been looked for
+        elif isinstance(value, DeliveryOpportunities):
+            found[kebab(each.name)] = value.times
         elif isinstance(value, DropList):
             found[kebab(each.name)] = dump_drops(value)
         elif isinstance(value, NatTimeouts | GilbertElliott | FourState | Slots):

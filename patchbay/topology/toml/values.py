@@ -12,6 +12,7 @@ from patchbay.links.spec import Flows
 from patchbay.topology.toml.keys import kebab
 from patchbay.values import (
     DelayTable,
+    DeliveryOpportunities,
     DropList,
     Firewall,
     FirewallAction,
@@ -123,6 +124,15 @@ def drops(value: object) -> DropList:
 
 def _program(value: object) -> None:
     raise mistake("a packet program is a Python function: set it once the file is loaded")
+
+
+def _opportunities(value: object) -> DeliveryOpportunities:
+    """Read an array of milliseconds, or a text of them with spaces between."""
+    if isinstance(value, str):
+        return DeliveryOpportunities(value)
+    if not isinstance(value, list) or not all(type(each) is int for each in value):
+        raise mistake(f"{value!r} is not an array of milliseconds")
+    return DeliveryOpportunities(value)
 
 
 def _port_or_ports(value: object) -> object:
@@ -379,6 +389,7 @@ _CONDITION_FIELDS: Mapping[str, Parser] = {
     "slots": _slots,
     "drops": drops,
     "program": _program,
+    "opportunities": _opportunities,
 }
 _NAT_FIELDS: Mapping[str, Parser] = {
     **dict.fromkeys(NatConfig.__slots__, as_is),

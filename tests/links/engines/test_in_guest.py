@@ -29,6 +29,7 @@ VIRTUAL = (
     "test_rate.py",
     "test_changes.py",
     "test_reading.py",
+    "test_opportunities.py",
     "test_schedules.py",
     "test_side_by_side.py",
 )
