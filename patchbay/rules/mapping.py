@@ -13,6 +13,8 @@ is in sets that rules fill:
 - `ports` is who holds what. Its elements count the connections that use a port (`ct count`): the
   first to be counted has won the port, and nobody wins it while one of them is alive. This is the
   one place where it is decided, in one step, so that no two packets on two processors both win.
+- `ports_tried` counts those that tried for a port in vain, too, and is asked before `ports` is: what
+  is counted stays so, and one that has gone on to another port must not keep this one from others.
 - `udp_mappings` and `tcp_mappings` have the port of a key, and count the connections that use it;
   looking a dead one up finds nothing.
 - `udp_last` and `tcp_last` have the port that a key was given last, and count nothing.
@@ -71,6 +73,7 @@ def sets(config: NatConfig) -> tuple[Set, ...]:
     by_address = [name for name in marks.PROTOCOLS if _by_address(config, name)]
     return (
         Set(name="ports", key=marks.MARK),
+        Set(name="ports_tried", key=marks.MARK),
         Set(name="held", key=marks.MARK, timeout=_HELD),
         Set(name="closed", key=marks.BEGINNER, timeout=_HELD),
         Set(name="owners", key=marks.MARK, data=marks.INSIDE),
@@ -129,7 +132,11 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
     key, mappings, last = marks.KEYS[config.mapping_of(name)], f"{name}_mappings", f"{name}_last"
     new, use = Goto(f"{name}_new"), Goto(f"{name}_use")
     forget = Change(Operation.DELETE, mappings, key, marks.MARK)
-    free = (marks.counted("ports", marks.MARK), Change(Operation.DELETE, "ports", marks.MARK))
+    give_up = (
+        Change(Operation.DELETE, "ports_tried", marks.MARK),
+        Change(Operation.DELETE, "ports", marks.MARK),
+    )
+    free = marks.counted("ports_tried", marks.MARK), *give_up
     by_address, sent = _by_address(config, name), f"{name}_sent"
     shut = (
         SetMark(Found(marks.FLOW, sent)),
@@ -155,14 +162,15 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
     )
     yield Branch(
         f"{name}_take",
-        (Rule((), (meet, SetMark(Found(key, mappings)), use)), Rule((), (*owner, use))),
+        (Rule((), (meet, *give_up, SetMark(Found(key, mappings)), use)), Rule((), (*owner, use))),
     )
-    counted = [marks.counted("ports", marks.MARK)]
+    counted = [marks.counted("ports", marks.MARK), marks.counted("ports_tried", marks.MARK)]
     if by_address:
         counted.append(marks.counted("permitted", marks.RECEIVER))
     if config.block_size is not None:
         block = marks.block_of(config.block_size)
         counted.append(marks.counted("block_users", (block,)))
+        counted.append(marks.counted("blocks_tried", (block,)))
         counted.append(marks.counted_among("tenants", (block, Field.IP_SADDR)))
     if _for_some(config, name):
         counted.append(marks.counted(f"{name}_peers", marks.PEER))

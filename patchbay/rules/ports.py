@@ -63,6 +63,7 @@ def sets(config: NatConfig) -> Iterator[Set]:
     if config.block_size is not None:
         yield Set(name="blocks", key=marks.HOST, data=marks.MARK)
         yield Set(name="block_users", key=marks.MARK)
+        yield Set(name="blocks_tried", key=marks.MARK)
         yield Set(name="tenants", key=marks.SENDER)
 
 
@@ -142,14 +143,14 @@ class _Ports:
                 rules.append(Rule(each.matches, (Verdict.DROP,), "no port is left"))
                 continue
             name = f"{self._name}_{each.name}"
-            pick = Rule((), (SetMark(each.numbers),)), self._attempt((_FREE,))
+            pick = Rule((), (SetMark(each.numbers),)), *self._attempt((_FREE,))
             yield from _repeated(name, pick, each.numbers)
             rules.append(Rule(each.matches, (Goto(name),)))
         yield Branch(self._name, tuple(rules))
 
-    def _attempt(self, matches: tuple[Condition, ...]) -> Rule:
-        win = marks.counted("ports", marks.MARK)
-        return Rule((*matches, *self._unforwarded), (win, Goto(f"{self._protocol}_take")))
+    def _attempt(self, matches: tuple[Condition, ...]) -> Iterator[Rule]:
+        take = Goto(f"{self._protocol}_take")
+        return _won("ports", "ports_tried", (*matches, *self._unforwarded), (take,))
 
     def _preserved(self) -> Iterator[Rule]:
         """The inside port, where it may be used."""
@@ -158,8 +159,8 @@ class _Ports:
         if ports is not None:
             where = (match(Field.TH_SPORT, Range(*ports)),)
         yield Rule(where, (SetMark(PortOf(Field.TH_SPORT, self._above)),))
-        yield self._attempt((*where, _ITS_OWN))
-        yield self._attempt((*where, _FREE))
+        yield from self._attempt((*where, _ITS_OWN))
+        yield from self._attempt((*where, _FREE))
 
     def _classes(self) -> Iterator[_Class]:
         """Low and high ports, even and odd ones, as far as they are told apart."""
@@ -198,7 +199,7 @@ class _Ports:
         name, base = self._name, marks.block_of(size)
         tenancy = base, Field.IP_SADDR
         draw = Jump(f"{name}_draw")
-        yield Branch(f"{name}_try", (Rule((), (Jump("scatter"),)), self._attempt((_FREE,))))
+        yield Branch(f"{name}_try", (Rule((), (Jump("scatter"),)), *self._attempt((_FREE,))))
         yield Branch(f"{name}_draw", (Rule((), (Jump(f"{name}_try"),)),) * _DRAWS_IN_BLOCK)
         still = marks.counted_among("tenants", tenancy)
         yield Branch(
@@ -214,14 +215,12 @@ class _Ports:
         count = (last + 1) // size - lowest
         numbers = Numbers(lowest, count, count > _SCANNED, shift, self._above)
         settle: tuple[Statement, ...] = (
-            marks.counted("block_users", marks.MARK),
             Change(Operation.DELETE, "blocks", marks.HOST, marks.MARK),
             Change(Operation.ADD, "blocks", marks.HOST, marks.MARK),
             draw,
         )
-        yield from _repeated(
-            f"{name}_move", (Rule((), (SetMark(numbers),)), Rule((), settle)), numbers
-        )
+        won = _won("block_users", "blocks_tried", (), settle)
+        yield from _repeated(f"{name}_move", (Rule((), (SetMark(numbers),)), *won), numbers)
         yield Branch(
             name,
             (
@@ -229,6 +228,22 @@ class _Ports:
                 Rule((), (Goto(f"{name}_move"),)),
             ),
         )
+
+
+def _won(
+    users: str, tried: str, matches: tuple[Condition, ...], then: tuple[Statement, ...]
+) -> Iterator[Rule]:
+    """Try to become the first to use what the mark says.
+
+    Who tries is counted for good, and if it goes on with something else it would keep this from
+    others. So it is counted as a user only after it was the first of those that tried; and where
+    the kernel has seen that no user is left, those that tried do not matter.
+    """
+    use, attempt = marks.counted(users, marks.MARK), marks.counted(tried, marks.MARK)
+    yield Rule(matches, (attempt, use, *then))
+    unused = Member(marks.MARK, users, negated=True)
+    anew = Change(Operation.DELETE, tried, marks.MARK)
+    yield Rule((*matches, unused), (use, anew, attempt, *then))
 
 
 def _repeated(name: str, once: tuple[Rule, ...], numbers: Numbers) -> Iterator[Branch]:
