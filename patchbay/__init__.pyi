@@ -97,6 +97,7 @@ from patchbay.values import NatPorts as NatPorts
 from patchbay.values import NatTimeouts as NatTimeouts
 from patchbay.values import NatV6Mode as NatV6Mode
 from patchbay.values import PacketProgram as PacketProgram
+from patchbay.values import Pinhole as Pinhole
 from patchbay.values import PortForward as PortForward
 from patchbay.values import PortMapping as PortMapping
 from patchbay.values import PortPolicy as PortPolicy
@@ -189,6 +190,7 @@ __all__ = [
     "PatchbayError",
     "PathMtu",
     "PingResult",
+    "Pinhole",
     "PortForward",
     "PortMapping",
     "PortPolicy",

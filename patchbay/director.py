@@ -69,10 +69,13 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
 
     later: ClassVar[tuple[str, ...]] = (
         "patchbay.services.igd",
+        "patchbay.services.igd_firewall",
         "patchbay.services.leases",
         "patchbay.services.nat_pmp",
         "patchbay.services.pcp",
+        "patchbay.services.pinholes",
         "patchbay.services.portal",
+        "patchbay.services.soap",
         "patchbay.services.sockets",
         "patchbay.services.ssdp",
         "patchbay.services.unsolicited",

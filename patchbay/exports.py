@@ -130,6 +130,7 @@ NAMES = {
         "NatTimeouts",
         "NatV6Mode",
         "PacketProgram",
+        "Pinhole",
         "PortForward",
         "PortMapping",
         "PortPolicy",

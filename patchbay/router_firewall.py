@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from patchbay.topology import model
 from patchbay.topology.plain import to_plain
-from patchbay.values import Firewall, FirewallConfig, Named, PortMapping, name_of, parse_firewall
+from patchbay.values import (
+    Firewall,
+    FirewallConfig,
+    Named,
+    Pinhole,
+    PortMapping,
+    name_of,
+    parse_firewall,
+)
 
 if TYPE_CHECKING:
     from patchbay.lab import Lab
@@ -56,10 +64,15 @@ class RouterFirewall(ABC):
         """The ports that hosts of its LAN have asked for, and have now."""
         return self._model().port_mappings
 
+    @property
+    def pinholes(self) -> tuple[Pinhole, ...]:
+        """The ways in over IPv6 that hosts of its LAN have asked for, and have now."""
+        return self._model().pinholes
+
     def set_port_mapping(self, on: bool = True) -> None:
         """Set whether hosts of its LAN can ask for ports, by UPnP-IGD, NAT-PMP and PCP.
 
-        It needs IPv4 NAT. With the protocols, the ports that were asked for end.
+        It needs IPv4 NAT. With the protocols, the ports and the ways in that were asked for end.
         """
         self._lab.request("set_port_mapping", node=self._name, on=bool(on))
 

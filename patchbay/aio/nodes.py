@@ -369,6 +369,7 @@ class AsyncRouter(AsyncNode[Router]):
     set_block_icmp_frag_needed = awaited(Router.set_block_icmp_frag_needed)
     port_mapping = _told(lambda router: router.port_mapping)
     port_mappings = _told(lambda router: router.port_mappings)
+    pinholes = _told(lambda router: router.pinholes)
     set_port_mapping = awaited(Router.set_port_mapping)
     release = awaited(Router.release)
     hold = awaited(Router.hold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 
 from patchbay.rules import black_hole, opened, portal, spoofing, unsolicited
@@ -39,6 +40,7 @@ from patchbay.values import (
     FirewallRule,
     NatFiltering,
     Network,
+    Pinhole,
 )
 
 _NEIGHBOUR_DISCOVERY = (
@@ -74,6 +76,7 @@ def tables(
     wan: str,
     lan: str = "lan",
     released: Iterable[str] = (),
+    pinholes: Iterable[Pinhole] = (),
     block_icmp_frag_needed: bool = False,
 ) -> tuple[Table, ...]:
     """The tables of a router with this firewall; none if it lets everything through.
@@ -83,9 +86,12 @@ def tables(
         wan: name of the uplink's interface.
         lan: name of the LAN's interface.
         released: hardware addresses of hosts that a captive portal lets pass.
+        pinholes: ways in that hosts have asked for; the firewall's own rules come before.
         block_icmp_frag_needed: whether path MTU discovery ends here, whatever the firewall says.
     """
     config = _config(firewall)
+    if config.block_inbound:
+        config = replace(config, rules=(*config.rules, *map(_way_in, pinholes)))
     found = _table(config, wan)
     silence = block_icmp_frag_needed or config.block_icmp_frag_needed
     return (
@@ -93,6 +99,11 @@ def tables(
         *([found] if found.chains else []),
         *([black_hole.table()] if silence else []),
     )
+
+
+def idle_timeout(protocol: str) -> int:
+    """Seconds for which a firewall remembers an idle flow: an open one, of `udp` or `tcp`."""
+    return _UDP if protocol == "udp" else _ESTABLISHED
 
 
 def sysctls(firewall: Firewall | FirewallConfig) -> tuple[tuple[str, str], ...]:
@@ -111,6 +122,18 @@ def sysctls(firewall: Firewall | FirewallConfig) -> tuple[tuple[str, str], ...]:
     }
     return tuple(
         (f"netfilter.nf_conntrack_{name}", str(seconds)) for name, seconds in stated.items()
+    )
+
+
+def _way_in(pinhole: Pinhole) -> FirewallRule:
+    return FirewallRule(
+        FirewallAction.ACCEPT,
+        FirewallDirection.INBOUND,
+        pinhole.protocol,
+        ports=[pinhole.port],
+        source_ports=() if pinhole.remote_port is None else [pinhole.remote_port],
+        source=() if pinhole.remote is None else [pinhole.remote],
+        destination=[pinhole.host],
     )
 
 

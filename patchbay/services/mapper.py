@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
-from patchbay.values import PortMapping
+from patchbay.values import Pinhole, PortMapping
 
 LONGEST = 86_400
 """Seconds: a day, which is what RFC 6887 15.1 recommends as the longest lifetime. There is no
@@ -37,6 +37,23 @@ class Lease:
     mapping: PortMapping
     lifetime: int | None
     description: str = ""
+    nonce: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinholeLease:
+    """A way in, and how long it is there.
+
+    Attributes:
+        number: what UPnP knows it by.
+        pinhole: who may come in to whom.
+        lifetime: seconds that it has left.
+        nonce: what proves that a client is the one that asked; empty where a protocol has none.
+    """
+
+    number: int
+    pinhole: Pinhole
+    lifetime: int
     nonce: bytes = b""
 
 
@@ -81,3 +98,32 @@ class Mapper(Protocol):
 
     def unmap(self, protocol: str, port: int) -> None:
         """Give an outside port up; one that is not mapped is no error."""
+
+
+class PinholeKeeper(Protocol):
+    """A router that opens ways in over IPv6."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether its firewall blocks inbound flows at all."""
+
+    def pinholes(self) -> list[PinholeLease]:
+        """Every way in that there is."""
+
+    def is_host(self, client: IPv4Address, host: IPv6Address) -> bool:
+        """Whether two addresses are of one host of the LAN."""
+
+    def outbound_timeout(self, protocol: str) -> int:
+        """Seconds for which an idle flow is remembered that began inside."""
+
+    def open(self, pinhole: Pinhole, lifetime: int, nonce: bytes = b"") -> PinholeLease | Refused:
+        """Open a way in, or renew it.
+
+        Args:
+            pinhole: who may come in to whom.
+            lifetime: seconds.
+            nonce: what proves that a client is the one that asked.
+        """
+
+    def shut(self, number: int) -> None:
+        """Give a way in up; flows that came in by it stay."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from patchbay.services.mapper import LONGEST, Lease, Mapper, Refused
+from patchbay.services.mapper import LONGEST, Mapper, PinholeKeeper, Refused
+from patchbay.values import Pinhole
 
 VERSION = 2
 MOST_BYTES = 1100
@@ -55,8 +56,17 @@ class _Error(Exception):
         self.result = result
 
 
-def answer(data: bytes, client: IPv4Address, router: Mapper) -> bytes | None:
-    """What is answered to a datagram; None for one that deserves no answer."""
+def answer(
+    data: bytes, client: IPv4Address | IPv6Address, router: Mapper, wall: PinholeKeeper | None
+) -> bytes | None:
+    """What is answered to a datagram; None for one that deserves no answer.
+
+    Args:
+        data: what was asked.
+        client: the address of who asks: over IPv4 it is about NAT, over IPv6 about the firewall.
+        router: what maps ports.
+        wall: what opens ways in over IPv6; None where there is no IPv6.
+    """
     if len(data) < 2 or data[1] & _ANSWER:
         return None
     operation = data[1]
@@ -75,10 +85,16 @@ def answer(data: bytes, client: IPv4Address, router: Mapper) -> bytes | None:
             return _head(operation, Result.SUCCESS, 0, router)
         if len(body) < _MAP.size:
             raise _Error(Result.MALFORMED_REQUEST)
-        lease, left = _map(body, client, lifetime, router)
+        exact = _only_options(body[_MAP.size :])
+        if isinstance(client, IPv4Address):
+            outside, left = _map(body, client, lifetime, router, exact=exact)
+            address = _v6(router.external)
+        else:
+            assert wall is not None, "who asks over IPv6 is on a LAN that has it"
+            outside, left = _open(body, client, lifetime, wall, exact=exact)
+            address = client.packed
         nonce, protocol, port, _, _ = _MAP.unpack_from(body)
-        outside = 0 if lease is None else lease.mapping.port
-        told = _MAP.pack(nonce, protocol, port, outside, _v6(router.external))
+        told = _MAP.pack(nonce, protocol, port, outside, address)
         return _head(operation, Result.SUCCESS, left, router) + told + body[_MAP.size :]
     except _Error as error:
         # What was asked comes back, so that the client knows it again (RFC 6887 8.2).
@@ -88,30 +104,75 @@ def answer(data: bytes, client: IPv4Address, router: Mapper) -> bytes | None:
 
 
 def _map(
-    body: bytes, client: IPv4Address, lifetime: int, router: Mapper
-) -> tuple[Lease | None, int]:
-    """Map, renew or delete; gives the mapping and the seconds it has."""
+    body: bytes, client: IPv4Address, lifetime: int, router: Mapper, *, exact: bool
+) -> tuple[int, int]:
+    """Map, renew or delete; gives the outside port and the seconds that it is mapped for."""
     nonce, number, port, wanted, _ = _MAP.unpack_from(body)
-    exact = False
-    for option in _options(body[_MAP.size :]):
-        if option == _PREFER_FAILURE:
-            exact = True
-        elif option < _OPTIONAL:
-            raise _Error(Result.UNSUPP_OPTION)
     if lifetime == 0:
         _delete(nonce, _PROTOCOLS.get(number), client, port, router)
-        return None, 0
-    if number not in _PROTOCOLS:
-        raise _Error(Result.UNSUPP_PROTOCOL)
-    if port == 0:
-        raise _Error(Result.MALFORMED_REQUEST)
-    protocol = _PROTOCOLS[number]
+        return 0, 0
+    protocol = _mappable(number, port)
     made = router.map(
         protocol, client, port, wanted, min(lifetime, LONGEST), exact=exact, nonce=nonce
     )
     if isinstance(made, Refused):
         raise _Error(_RESULTS[made])
-    return made, made.lifetime or LONGEST
+    return made.mapping.port, made.lifetime or LONGEST
+
+
+def _open(
+    body: bytes, client: IPv6Address, lifetime: int, wall: PinholeKeeper, *, exact: bool
+) -> tuple[int, int]:
+    """Open, renew or shut a way in; outside, a port is the same as inside."""
+    nonce, number, port, wanted, _ = _MAP.unpack_from(body)
+    if lifetime == 0:
+        _shut(nonce, _PROTOCOLS.get(number), client, port, wall)
+        return 0, 0
+    protocol = _mappable(number, port)
+    if exact and wanted not in (0, port):
+        raise _Error(Result.CANNOT_PROVIDE_EXTERNAL)
+    made = wall.open(Pinhole(protocol=protocol, host=client, port=port), lifetime, nonce)
+    if isinstance(made, Refused):
+        raise _Error(_RESULTS[made])
+    return port, made.lifetime
+
+
+def _shut(
+    nonce: bytes, protocol: str | None, client: IPv6Address, port: int, wall: PinholeKeeper
+) -> None:
+    for lease in wall.pinholes():
+        hole = lease.pinhole
+        if (
+            hole.host != client
+            or hole.remote is not None
+            or hole.remote_port is not None
+            or protocol not in (None, hole.protocol)
+            or port not in (0, hole.port)
+        ):
+            continue
+        if lease.nonce != nonce:
+            raise _Error(Result.NOT_AUTHORIZED)
+        wall.shut(lease.number)
+
+
+def _mappable(number: int, port: int) -> str:
+    """The name of a protocol, if a port of it can be mapped."""
+    if number not in _PROTOCOLS:
+        raise _Error(Result.UNSUPP_PROTOCOL)
+    if port == 0:
+        raise _Error(Result.MALFORMED_REQUEST)
+    return _PROTOCOLS[number]
+
+
+def _only_options(data: bytes) -> bool:
+    """Whether no other outside port will do; what else is asked for is not to be had."""
+    exact = False
+    for option in _options(data):
+        if option == _PREFER_FAILURE:
+            exact = True
+        elif option < _OPTIONAL:
+            raise _Error(Result.UNSUPP_OPTION)
+    return exact
 
 
 def _delete(
@@ -141,8 +202,9 @@ def _options(data: bytes) -> Iterator[int]:
         data = data[4 + length + -length % 4 :]
 
 
-def _mapped(packed: bytes) -> IPv4Address | None:
-    return IPv6Address(packed).ipv4_mapped
+def _mapped(packed: bytes) -> IPv4Address | IPv6Address:
+    address = IPv6Address(packed)
+    return address.ipv4_mapped or address
 
 
 def _v6(address: IPv4Address) -> bytes:

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import socket
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from patchbay.rules import portal as portal_rules
@@ -18,7 +18,7 @@ from patchbay.rules.words import L4Proto
 from patchbay.topology import edit
 from patchbay.topology.graph import LAN_BRIDGE
 from patchbay.topology.model import Router, Topology
-from patchbay.values import FirewallConfig, Nat, NatConfig, PortMapping
+from patchbay.values import FirewallConfig, Nat, NatConfig, Pinhole, PortMapping
 from patchbay.wiring.connection import NETLINK_NETFILTER
 from patchbay.wiring.conntrack import is_tracked
 from patchbay.wiring.kernel import Kernel
@@ -26,6 +26,7 @@ from patchbay.wiring.kernel import Kernel
 if TYPE_CHECKING:
     from patchbay.services.http import Request
     from patchbay.services.leases import Leases
+    from patchbay.services.pinholes import Pinholes
     from patchbay.services.sockets import DatagramServer, HttpServer, Loop
     from patchbay.services.unsolicited import Syn, Unsolicited
 
@@ -54,6 +55,8 @@ class _Wanted(NamedTuple):
     """Tells a router from another one that has its name later."""
     own: IPv4Address = IPv4Address(0)
     """The router's address on its LAN, where that matters."""
+    v6: bool = False
+    """Whether its LAN has IPv6, likewise."""
 
 
 class Services:
@@ -66,6 +69,7 @@ class Services:
         self._network = network
         self._running: dict[_Wanted, list[_Server]] = {}
         self._leases: dict[_Wanted, Leases] = {}
+        self._pinholes: dict[_Wanted, Pinholes] = {}
         self._unsolicited: dict[_Wanted, Unsolicited] = {}
 
     def follow(self, topology: Topology) -> None:
@@ -103,8 +107,9 @@ class Services:
         for each in self._timed():
             each.expire()
 
-    def _timed(self) -> list[Leases | Unsolicited]:
-        return [*self._leases.values(), *self._unsolicited.values()]
+    def _timed(self) -> list[Leases | Pinholes | Unsolicited]:
+        kept = (self._leases, self._pinholes, self._unsolicited)
+        return [each for of_kind in kept for each in of_kind.values()]
 
     def _start(self, service: _Wanted) -> list[_Server]:
         with contextlib.ExitStack() as undo:
@@ -116,6 +121,7 @@ class Services:
 
     def _end(self, service: _Wanted, servers: list[_Server]) -> None:
         self._leases.pop(service, None)
+        self._pinholes.pop(service, None)
         self._unsolicited.pop(service, None)
         for server in servers:
             server.close()
@@ -127,6 +133,7 @@ class Services:
 
         from patchbay.services import igd, nat_pmp, pcp, ssdp
         from patchbay.services.leases import Leases
+        from patchbay.services.pinholes import Pinholes
         from patchbay.services.sockets import DatagramServer, HttpServer
 
         if service.kind == "portal":
@@ -139,11 +146,25 @@ class Services:
             functools.partial(self._set_mappings, service.node),
             functools.partial(self._note, node=service.node),
         )
+        wall = None
+        if service.v6:
+            wall = self._pinholes[service] = Pinholes(
+                lambda: self._network.topology,
+                service.node,
+                functools.partial(self._set_pinholes, service.node),
+                functools.partial(self._note, node=service.node),
+            )
+            yield DatagramServer(
+                self._loop,
+                self._bound6(service, nat_pmp.PORT),
+                lambda data, source: pcp.answer(data, ip_address(source[0]), leases, wall),
+            )
 
         def ask(data: bytes, source: tuple[str, int]) -> bytes | None:
             # Both protocols have one port, and tell each other apart by their first byte.
-            answer = nat_pmp.answer if data[:1] == bytes([nat_pmp.VERSION]) else pcp.answer
-            return answer(data, IPv4Address(source[0]), leases)
+            if data[:1] == bytes([nat_pmp.VERSION]):
+                return nat_pmp.answer(data, IPv4Address(source[0]), leases)
+            return pcp.answer(data, IPv4Address(source[0]), leases, wall)
 
         location = f"http://{service.own}:{igd.PORT}{igd.DESCRIPTION}"
         yield DatagramServer(self._loop, self._bound(service, nat_pmp.PORT), ask)
@@ -155,7 +176,7 @@ class Services:
         yield HttpServer(
             self._loop,
             self._listening(service, igd.PORT),
-            lambda request, client: igd.answer(request, client, service.own, leases),
+            lambda request, client: igd.answer(request, client, service.own, leases, wall),
         )
 
     def _page(self, service: _Wanted, request: Request, host: str) -> bytes:
@@ -209,6 +230,9 @@ class Services:
     def _set_mappings(self, node: str, mappings: tuple[PortMapping, ...]) -> None:
         self._network.change(edit.set_port_mappings(self._network.topology, node, mappings))
 
+    def _set_pinholes(self, node: str, pinholes: tuple[Pinhole, ...]) -> None:
+        self._network.change(edit.set_pinholes(self._network.topology, node, pinholes))
+
     def _listening(self, service: _Wanted, port: int) -> socket.socket:
         with self._kernel.inside(service.node):
             made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -235,6 +259,19 @@ class Services:
             undo.pop_all()
         return made
 
+    def _bound6(self, service: _Wanted, port: int) -> socket.socket:
+        """A UDP socket that hears its LAN alone, over IPv6."""
+        with self._kernel.inside(service.node):
+            made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        with contextlib.ExitStack() as undo:
+            undo.callback(made.close)
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LAN_BRIDGE.encode())
+            made.bind(("::", port))
+            undo.pop_all()
+        return made
+
 
 def _wanted(topology: Topology) -> Iterator[_Wanted]:
     for router in topology.routers.values():
@@ -246,7 +283,7 @@ def _wanted(topology: Topology) -> Iterator[_Wanted]:
         if _has_portal(router):
             yield _Wanted("portal", *place)
         if router.port_mapping and router.nat is not Nat.NONE:
-            yield _Wanted("port mapping", *place)
+            yield _Wanted("port mapping", *place, router.downstream6 is not None)
 
 
 def _answers_late(router: Router) -> bool:

@@ -13,6 +13,7 @@ _TARGETS = (
     "urn:schemas-upnp-org:device:WANDevice:1",
     "urn:schemas-upnp-org:device:WANConnectionDevice:1",
     "urn:schemas-upnp-org:service:WANIPConnection:1",
+    "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1",
 )
 
 

@@ -123,6 +123,7 @@ def _only_inwardly(before: Mapping[str, Router], after: Mapping[str, Router], na
         released=new.released,
         port_mapping=new.port_mapping,
         port_mappings=new.port_mappings,
+        pinholes=new.pinholes,
     )
     if alike != new:
         return False

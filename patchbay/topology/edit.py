@@ -41,6 +41,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    Pinhole,
     PortMapping,
     TimedCondition,
     check_mtu,
@@ -288,8 +289,10 @@ def set_nat(topology: Topology, router: str, nat: Nat | NatConfig) -> Topology:
     kept = tuple(
         each for each in owner.port_mappings if (each.protocol, each.port) not in forwarded
     )
-    mappings = () if nat is Nat.NONE else kept
-    return _checked(_with_node(topology, replace(owner, nat=nat, port_mappings=mappings)), router)
+    asked = replace(owner, nat=nat, port_mappings=kept)
+    if nat is Nat.NONE:
+        asked = replace(asked, port_mappings=(), pinholes=())
+    return _checked(_with_node(topology, asked), router)
 
 
 def _forwarded(nat: Nat | NatConfig) -> set[tuple[str, int]]:
@@ -321,8 +324,9 @@ def set_block_icmp_frag_needed(topology: Topology, router: str, block: bool) -> 
 def set_port_mapping(topology: Topology, router: str, on: bool) -> Topology:
     """Set whether hosts of a router's LAN can ask it for ports; what they have ends with it."""
     owner = find_router(topology, router)
-    mappings = owner.port_mappings if on else ()
-    return _with_node(topology, replace(owner, port_mapping=on, port_mappings=mappings))
+    if not on:
+        owner = replace(owner, port_mappings=(), pinholes=())
+    return _with_node(topology, replace(owner, port_mapping=on))
 
 
 def set_port_mappings(
@@ -340,6 +344,11 @@ def set_port_mappings(
             message = f"{each.protocol} port {each.port} is forwarded by its NAT"
             raise ConfigError(Problem(f"router {router!r}", message))
     return _with_node(topology, replace(owner, port_mappings=mappings))
+
+
+def set_pinholes(topology: Topology, router: str, pinholes: tuple[Pinhole, ...]) -> Topology:
+    """Set which ways in over IPv6 hosts of a router's LAN have."""
+    return _with_node(topology, replace(find_router(topology, router), pinholes=pinholes))
 
 
 def release(topology: Topology, router: str, node: str) -> Topology:

@@ -110,6 +110,7 @@ def router_facts(facts: Facts, topology: Topology, router: Router) -> None:
         wan=UPLINK,
         lan=LAN_BRIDGE,
         released=router.released,
+        pinholes=router.pinholes,
         block_icmp_frag_needed=router.block_icmp_frag_needed,
     )
     if tables:

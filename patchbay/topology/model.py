@@ -23,6 +23,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    Pinhole,
     PortMapping,
     RouterPreset,
     Schedule,
@@ -104,6 +105,8 @@ class Router:
     """Whether hosts of its LAN can ask it for ports, by UPnP-IGD, NAT-PMP and PCP."""
     port_mappings: tuple[PortMapping, ...] = ()
     """The ports that they have asked for. They end by themselves, and are in no file."""
+    pinholes: tuple[Pinhole, ...] = ()
+    """The ways in over IPv6 that they have asked for, likewise."""
     downstream: IPv4Network | None = None
     """Subnet of its LAN; the router is the first host in it. None without IPv4."""
     downstream6: IPv6Network | None = None

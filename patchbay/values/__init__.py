@@ -42,7 +42,7 @@ from patchbay.values.parsing import (
     parse_address,
     parse_mac,
 )
-from patchbay.values.port_mapping import PortMapping
+from patchbay.values.port_mapping import Pinhole, PortMapping
 from patchbay.values.program import PacketFunction, PacketProgram
 from patchbay.values.region import RegionCondition, RegionLink, parse_region_condition
 from patchbay.values.router import IpSupport, Ipv6Provisioning, RouterPreset
@@ -84,6 +84,7 @@ __all__ = [
     "Network",
     "PacketFunction",
     "PacketProgram",
+    "Pinhole",
     "PortForward",
     "PortMapping",
     "PortPolicy",

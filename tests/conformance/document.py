@@ -70,7 +70,7 @@ What RFC 6092 recommends of routers for homes, and which kinds of firewall do it
 
 """
 FIREWALLS_TAIL = """
-`block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is answered after six seconds (REC-34), unless its connection was begun from inside meanwhile; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what the private LANs of a lab have, and all that a host of a `home` has: without them it would have no IPv6. Four rules keep them in: `FirewallRule("drop", direction, source="fc00::/7")` and the same with `destination=`, for either direction. Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
+`block_inbound` is what follows the RFC; the others are seen to differ where they mean to. An unsolicited SYN is answered after six seconds (REC-34), unless its connection was begun from inside meanwhile; `refuse="reject"` answers at once. Unique local addresses are routed (REC-7), since they are what the private LANs of a lab have, and all that a host of a `home` has: without them it would have no IPv6. Four rules keep them in: `FirewallRule("drop", direction, source="fc00::/7")` and the same with `destination=`, for either direction. Hosts can ask for ways in where port mapping is on (REC-48). Multicast is not forwarded at all (REC-2), and UDP-Lite, SCTP and DCCP are left to the kernel (REC-20, REC-38 to REC-46).
 """
 PRESETS = """
 The same for the kinds that have a name:
