@@ -19,7 +19,7 @@ from patchbay.links.packets.frame import Frame, Pool
 from patchbay.links.packets.gate import Gate
 from patchbay.links.packets.headers import ip_length
 from patchbay.links.packets.loss import loss_of
-from patchbay.links.packets.opportunities import OpportunityClock
+from patchbay.links.packets.opportunities import Deliveries
 from patchbay.links.packets.queues import NO_LIMIT, queue_of
 from patchbay.links.packets.randomness import Streams
 from patchbay.links.packets.slots import SlotClock
@@ -36,7 +36,6 @@ from patchbay.links.packets.verdicts import (
 )
 from patchbay.links.packets.waits import wait_class
 from patchbay.values import LinkCondition
-from patchbay.values.opportunities import OPPORTUNITY_BYTES, PACKET_OVERHEAD
 
 _NANOSECONDS_PER_BYTE = 8_000_000
 """Of a link of one kilobit per second."""
@@ -84,12 +83,8 @@ class Path:
         """Of a nanosecond, that rounding has left over."""
         self._wire_free = 0
         """When the last bit of the last packet left."""
-        self._clock: OpportunityClock | None = None
+        self._deliveries: Deliveries | None = None
         """The delivery opportunities, where there are such in place of a rate."""
-        self._in_transit: Frame | None = None
-        """The packet of which opportunities have delivered a part, or may have."""
-        self._bytes_left = 0
-        """Of that packet, those that are still to be delivered."""
         self._advanced = 0
         """Until when everything has happened."""
         self.gate: Gate | None = None
@@ -115,9 +110,9 @@ class Path:
         )
         opportunities = condition.opportunities
         if opportunities is None:
-            self._clock = None
-        elif self._clock is None or self._clock.opportunities != opportunities:
-            self._clock = OpportunityClock(opportunities)
+            self._deliveries = None
+        elif self._deliveries is None or self._deliveries.clock.opportunities != opportunities:
+            self._deliveries = Deliveries(opportunities)
         self._queue = queue_of(condition, stream("flows"), self._drop, self._mark)
         self._plain = (
             self._loss is None
@@ -136,41 +131,39 @@ class Path:
         """
         if condition == self._condition:
             return
-        waiting = self._queue.waiting()
+        waiting, deliveries = self._queue.waiting(), self._deliveries
         self._latest = max((self._latest, *(due for due, _, _ in self._overtaking)))
         self._take_on(condition)
         limit, self._queue.limit = self._queue.limit, NO_LIMIT
         for frame in waiting:
             self._queue.append(frame)
         self._queue.limit = limit
-        self._go_on()
+        if deliveries is not None and deliveries is not self._deliveries:
+            self._go_on_from(deliveries)
 
-    def _go_on(self) -> None:
-        """Let what waits go on as the new condition has it, after a change."""
-        if self._sending is not None or not self._waits:
-            return
-        if self._clock is not None:
-            self._clock.pass_by(self._advanced)
-            return
-        frame, self._in_transit = self._in_transit, None
-        if frame is None:
-            frame = self._queue.pop(self._advanced)
-        if frame is not None:
-            self._send(max(self._advanced, self._wire_free), frame)
+    def _go_on_from(self, before: Deliveries) -> None:
+        """Let what has waited for other opportunities go on as the new condition has it."""
+        if self._deliveries is not None:
+            self._deliveries.go_on_from(before)
+            if self._waits:
+                self._deliveries.clock.pass_by(self._advanced)
+        elif self._sending is None:
+            frame = before.in_transit or self._queue.pop(self._advanced)
+            if frame is not None:
+                self._send(max(self._advanced, self._wire_free), frame)
 
     def begin(self, now: int) -> None:
         """Let times begin now that count from the setting of a condition, if they have not."""
-        if self._clock is not None:
-            self._clock.begin(now)
+        if self._deliveries is not None:
+            self._deliveries.clock.begin(now)
 
     def go_on_from(self, before: Path) -> None:
         """Have the same delivery opportunities as the path before, if there are such on both."""
-        if (
-            self._clock is not None
-            and before._clock is not None
-            and self._clock.opportunities == before._clock.opportunities
-        ):
-            self._clock = before._clock.twin()
+        new, old = self._deliveries, before._deliveries
+        if new is None or old is None:
+            return
+        if new.clock.opportunities == old.clock.opportunities:
+            new.clock = old.clock.twin()
 
     def open(self, now: int) -> None:
         """Let packets go on that waited for others; none of them arrives before now."""
@@ -199,7 +192,8 @@ class Path:
     @property
     def _waits(self) -> bool:
         """Whether a packet waits for a delivery opportunity, or for others to leave."""
-        return self._in_transit is not None or len(self._queue) > 0
+        deliveries, queue = self._deliveries, self._queue
+        return len(queue) > 0 if deliveries is None else deliveries.waits(queue)
 
     @property
     def queued(self) -> tuple[int, int]:
@@ -207,15 +201,17 @@ class Path:
         moving = [*self._line, *(frame for _, _, frame in self._overtaking)]
         if self._sending is not None:
             moving.append(self._sending)
-        if self._in_transit is not None:
-            moving.append(self._in_transit)
+        if self._deliveries is not None and self._deliveries.in_transit is not None:
+            moving.append(self._deliveries.in_transit)
         if self.gate is not None:
             moving += self.gate.held
         size = sum(frame.size for frame in moving)
         return len(moving) + len(self._queue), size + self._queue.size
 
     def backlog(self, now: int) -> int | None:
-        """Nanoseconds that the rate takes for all that waits for it; None without a rate."""
+        """Nanoseconds that it takes until all has left that waits for a rate; None without one."""
+        if self._deliveries is not None and self._sending is None:
+            return self._deliveries.backlog(self._queue, self._condition.overhead_bytes, now)
         if self._byte_time is None:
             return None
         waiting = self._queue.size + self._condition.overhead_bytes * len(self._queue)
@@ -310,7 +306,7 @@ class Path:
     def next_event(self) -> int | None:
         """When something happens next; None if nothing will."""
         times = [] if self._sending is None else [self._sending.due]
-        if self._clock is not None and (delivery := self._next_delivery()) is not None:
+        if self._deliveries is not None and (delivery := self._next_delivery()) is not None:
             times.append(delivery)
         if (arrival := self._next_arrival()) is not None:
             times.append(arrival)
@@ -318,9 +314,9 @@ class Path:
 
     def _next_delivery(self) -> int | None:
         """When the next opportunity comes to deliver what waits for one; None if nothing does."""
-        if self._clock is None or self._sending is not None or not self._waits:
+        if self._deliveries is None or self._sending is not None:
             return None
-        return self._clock.next
+        return self._deliveries.next(self._queue)
 
     def _next_arrival(self) -> int | None:
         if self._closed:
@@ -341,7 +337,7 @@ class Path:
             self._byte_time is None
             and self._sending is None
             and self._slots is None
-            and self._clock is None
+            and self._deliveries is None
         ):
             line = self._line
             while not (self._overtaking or self._closed) and line and line[0].due <= now:
@@ -352,10 +348,7 @@ class Path:
             if departure is not None and (arrival is None or departure <= arrival):
                 if departure > now:
                     return
-                if self._sending is not None:
-                    self._finish(sent)
-                else:
-                    self._deliver(departure, sent)
+                self._depart(sent)
             elif arrival is None or arrival > now:
                 return
             else:
@@ -368,9 +361,9 @@ class Path:
         frame.since = time
         if self._sending is not None:
             self._queue.append(frame)
-        elif self._clock is not None:
+        elif self._deliveries is not None:
             if not self._waits:
-                self._clock.pass_by(time)
+                self._deliveries.clock.pass_by(time)
             self._queue.append(frame)
         elif self._byte_time is not None:
             # what a program decided late may come while the wire was still taken
@@ -384,38 +377,25 @@ class Path:
             return heappop(self._overtaking)[2]
         return self._line.popleft()
 
+    def _depart(self, sent: list[Frame]) -> None:
+        if self._sending is None and self._deliveries is not None:
+            overhead, waited = self._condition.overhead_bytes, self._counters.waited
+            self._wire_free = self._deliveries.deliver(self._queue, overhead, waited, sent)
+        else:
+            self._finish(sent)
+
     def _finish(self, sent: list[Frame]) -> None:
         """The last bit of the packet on the wire has left."""
         frame = self._sending
         assert frame is not None, "there is one"
         sent.append(frame)
         self._sending, self._wire_free = None, frame.due
-        if self._clock is not None:
-            self._clock.pass_by(frame.due)
+        if self._deliveries is not None:
+            self._deliveries.clock.pass_by(frame.due)
             return
         following = self._queue.pop(frame.due)
         if following is not None:
             self._send(frame.due, following)
-
-    def _deliver(self, time: int, sent: list[Frame]) -> None:
-        """Let as much leave as one opportunity delivers: see `rationalize` of Mahimahi's mm-link."""
-        assert self._clock is not None, "there are opportunities"
-        self._clock.use()
-        left = OPPORTUNITY_BYTES
-        while left > 0:
-            if self._in_transit is None:
-                self._in_transit = self._queue.pop(time)
-                if self._in_transit is None:
-                    return
-                size = self._in_transit.size + PACKET_OVERHEAD + self._condition.overhead_bytes
-                self._bytes_left = max(1, size)
-            used = min(left, self._bytes_left)
-            left -= used
-            self._bytes_left -= used
-            if self._bytes_left == 0:
-                frame, self._in_transit = self._in_transit, None
-                frame.due = self._wire_free = time
-                sent.append(frame)
 
     def _send(self, time: int, frame: Frame) -> None:
         """Let the first bit of a packet leave."""

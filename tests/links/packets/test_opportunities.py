@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from patchbay.links.choice import USER_SPACE, choose
 from patchbay.links.packets.opportunities import OpportunityClock
+from patchbay.links.packets.waits import wait_class
 from patchbay.links.spec import LinkSpec
 from patchbay.topology.plain import from_plain, to_plain
 from patchbay.values import (
@@ -119,6 +120,23 @@ def test_the_queue_holds_all_or_what_was_asked_for():
     assert len(delivered(on(10, queue_ms=50), row)) == 4, "of the mean rate, in bytes of frames"
     codel = delivered(on(10, queue_discipline="codel"), row)
     assert 10 < len(codel) < 50
+
+
+def test_what_waits_is_told_with_the_time_that_it_takes():
+    pipeline = link(on(0, 10, 30))
+    pipeline.begin(0)
+    assert pipeline.backlog(0) == 0
+    for each in range(4):
+        pipeline.offer(MS, numbered(each, 1504 // 2 + 10))
+    pipeline.offer(MS, numbered(4, FULL))
+    pipeline.due(5 * MS)
+    assert pipeline.backlog(5 * MS) == 25 * MS
+    assert pipeline.queued == (5, 4 * (1504 // 2 + 10) + FULL)
+    pipeline.due(10 * MS)
+    assert pipeline.backlog(12 * MS) == 18 * MS
+    pipeline.due(30 * MS)
+    assert pipeline.backlog(30 * MS) == 0
+    assert pipeline.counters.waited == {wait_class(9 * MS): 2, wait_class(29 * MS): 3}
 
 
 @pytest.mark.parametrize("flows", [(), ((FlowMatch(port=9), LinkCondition(1)),)])
