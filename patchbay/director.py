@@ -290,7 +290,7 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
 
     def last_words(self) -> Plain:
         """The packet programs that have failed."""
-        self._kernel.listen_to_links()
+        self._kernel.engines.listen()
         return to_plain(self._program_failures)
 
     def _program_failed(self, failure: ProgramFailure) -> None:

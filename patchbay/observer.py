@@ -138,7 +138,7 @@ class Observer:
             asked, flows = snapshot.condition_down, snapshot.flows_down
         if place is not None:
             with suppress(EngineDied):  # its death is an event; what it had was this
-                found, flows = self._kernel.read_link(*place)
+                found, flows = self._kernel.engines.read(*place)
                 if found != (asked or LinkCondition.LAN):
                     asked = None if found.perfect else found
         return [to_plain(asked), to_plain(flows)]
@@ -185,7 +185,7 @@ class Observer:
         if engine is LinkEngine.KERNEL:
             return of_disciplines(self._kernel.disciplines(*place))
         try:
-            told = self._kernel.link_stats(*place)
+            told = self._kernel.engines.stats(*place)
         except EngineDied:
             return None  # its death is an event, and an error for whoever changes a link
         return None if told is None else of_engine(cast("dict[str, Any]", told))

@@ -17,6 +17,7 @@ PURE = (
     *("patchbay.topology", "patchbay.rules", "patchbay.values", "patchbay.errors"),
     *("patchbay.links.spec", "patchbay.links.packets", "patchbay.links.choice"),
     *("patchbay.links.distributions", "patchbay.links.queues", "patchbay.links.programs"),
+    "patchbay.links.reading",
 )
 CODEC = "patchbay.wiring.netlink"
 """Netlink's messages as bytes: it talks to no kernel, so the pure rules can be written in it."""
@@ -37,6 +38,7 @@ MAY_IMPORT = {
     "patchbay.links.choice": PURE,
     "patchbay.links.distributions": PURE,
     "patchbay.links.queues": PURE,
+    "patchbay.links.reading": PURE,
     "patchbay.drawing": PURE,
     "patchbay.stun": ("patchbay.values",),
     "patchbay.services": (*PURE, "patchbay.wiring"),

@@ -244,7 +244,7 @@ class Recordings:
 
     def _look_at_links(self, recording: _Recording) -> None:
         """Have the recording take up the links that the user-space engine makes now."""
-        user = self._kernel.user_links
+        user = self._kernel.engines.user
         if user is None:
             return
         wanted = {
@@ -284,8 +284,8 @@ class Recordings:
         if recording is None:
             return
         self._recordings.remove(recording)
-        if recording.links and self._kernel.user_links is not None:
-            self._kernel.user_links.record("untap", number=recording.number)
+        if recording.links and self._kernel.engines.user is not None:
+            self._kernel.engines.user.record("untap", number=recording.number)
         if not self._recordings:
             for node in list(self._monitors):
                 self._give_up(node)

@@ -9,15 +9,12 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from actors.protocol import Plain
-from patchbay.links.spec import Flows
 from patchbay.links.userspace.process import EngineProcess
 from patchbay.rules.encode import emptied, replacement
 from patchbay.rules.model import Table
 from patchbay.rules.rebinding import rebound
 from patchbay.topology import steps
 from patchbay.topology.steps import AddCable, AddNode, Cable, Route, Step
-from patchbay.values import LinkCondition
 from patchbay.wiring import cables, chains, messages, readers, sysctl
 from patchbay.wiring.chains import Discipline
 from patchbay.wiring.connection import NETLINK_NETFILTER, NETLINK_ROUTE, Connection
@@ -29,7 +26,6 @@ from patchbay.wiring.netlink import Message
 from patchbay.wiring.readers import InterfaceAddress, KernelNeighbour, KernelRoute, KernelRule, Link
 from patchbay.wiring.settling import await_own_addresses
 from patchbay.wiring.sysctl import Lack
-from patchbay.wiring.user_links import UserLinks
 
 _ALREADY_SO: dict[type[Step], frozenset[int]] = {
     steps.RemoveInterface: frozenset({errno.ENODEV}),
@@ -110,37 +106,10 @@ class Kernel:
         finally:
             self._whereabouts.go_home()
 
-    def listen_to_links(self) -> None:
-        """Hear what the process of the user-space engine has told until now.
-
-        Raises:
-            EngineDied: it is dead.
-        """
-        if self._links.user is not None:
-            self._links.user.listen()
-
-    def link_stats(self, node: str, interface: str) -> Plain:
-        """What the user-space engine did to packets that left by an interface; None for nothing.
-
-        Raises:
-            EngineDied: its process is dead.
-        """
-        user = self._links.user
-        return None if user is None else user.stats(node, interface)
-
     @property
-    def user_links(self) -> UserLinks | None:
-        """The cables that pass the user-space engine; None where there is none of these."""
-        return self._links.user
-
-    def read_link(self, node: str, interface: str) -> tuple[LinkCondition, Flows]:
-        """What packets meet that leave by an interface, as whatever makes it has it.
-
-        Raises:
-            EngineDied: it was made by the process of the user-space engine, which is dead.
-            OSError: there is no such interface.
-        """
-        return self._links.read(node, interface)
+    def engines(self) -> Links:
+        """What makes link conditions: the kernel's disciplines, and the user-space engine."""
+        return self._links
 
     def disciplines(self, node: str, interface: str) -> tuple[Discipline, ...]:
         """The queueing disciplines of an interface, the first one first."""

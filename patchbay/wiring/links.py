@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from actors.protocol import Plain
 from patchbay.links.choice import USER_SPACE
 from patchbay.links.spec import Flows
 from patchbay.links.userspace.port import open_port
@@ -102,6 +103,23 @@ class Links:
         if spec is not None and not spec.clean:
             return spec.condition, spec.flows
         return self._kernel.read(node, interface), ()
+
+    def stats(self, node: str, interface: str) -> Plain:
+        """What the user-space engine did to packets that left by an interface; None for nothing.
+
+        Raises:
+            EngineDied: its process is dead.
+        """
+        return None if self.user is None else self.user.stats(node, interface)
+
+    def listen(self) -> None:
+        """Hear what the process of the user-space engine has told until now.
+
+        Raises:
+            EngineDied: it is dead.
+        """
+        if self.user is not None:
+            self.user.listen()
 
     def tidy(self) -> float | None:
         """Make plain links of those that are clean again and quiet.
