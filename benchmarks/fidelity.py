@@ -14,15 +14,26 @@ from statistics import NormalDist
 from typing import Any
 
 from benchmarks.report import Row
+from patchbay.fidelity import Fidelity, host_totals
 
 PAGE = Path(__file__).parents[1] / "docs" / "fidelity.md"
 ENGINES = {"user": "user space", "kernel": "kernel"}
+
+BUSY = (
+    "How busy the machine was meanwhile "
+    "([`lab.fidelity()`](measuring.md#could-the-times-be-trusted) has the words):"
+)
 
 Measured = dict[str, Any]
 
 
 def run() -> list[Row]:
-    told = {**on_host(), **in_guests()}
+    conditions: dict[str, Fidelity] = {}
+    told: Measured = {"conditions": conditions}
+    for name, measure in {"on the host": on_host, "in guests": in_guests}.items():
+        before = host_totals()
+        told |= measure()
+        conditions[name] = Fidelity.between(before, host_totals())
     write(told)
     return list(rows(told))
 
@@ -43,6 +54,7 @@ def in_guests() -> Measured:
     found: Measured = {}
     for engine in ENGINES:
         found[f"accuracy virtual {engine}"] = in_guest("virtual", "accuracy", engine)
+        found[f"spread {engine}"] = in_guest("virtual", "spread", engine)
         found[f"rates {engine}"] = in_guest("virtual", "rates", engine)
     found["accuracy real kernel"] = in_guest("real", "accuracy", "kernel")
     found["beside virtual"] = in_guest("virtual", "beside")
@@ -102,6 +114,13 @@ def tables(told: Measured) -> dict[str, list[str]]:
                 for asked, sent, lost in told[name]["losses"]
             ),
         ),
+        "spread": table(
+            ("asked", "test", *(f"p, {each}" for each in ENGINES.values())),
+            (
+                (what, test, *(f"{told[f'spread {each}'][at][2]:.3f}" for each in ENGINES))
+                for at, (what, test, _) in enumerate(told["spread user"])
+            ),
+        ),
         "rates": table(
             ("rate", *(f"{each}, {p}" for each in ENGINES.values() for p in ("UDP", "TCP"))),
             rates(told),
@@ -118,6 +137,17 @@ def tables(told: Measured) -> dict[str, list[str]]:
                 for frame, packets, gbit, cpu in told["carried"]
             ),
         ),
+        "conditions": [
+            BUSY,
+            "",
+            *table(
+                ("measured", "took", "other machines took", "something waited for a CPU"),
+                (
+                    (name, f"{each.seconds:.0f} s", f"{each.steal_pct:.1f} %", stalled(each))
+                    for name, each in told["conditions"].items()
+                ),
+            ),
+        ],
         "idle": [f"200 idle links take {100 * told['idle']:.2f} % of a processor."],
         "beside": table(
             ("made by", "20 ms: p50, p99", "1 % of 10,000: lost", "10 Mbit/s: goodput"),
@@ -147,6 +177,11 @@ def rates(told: Measured) -> Iterator[tuple[str, ...]]:
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
     every = [head, ["---"] * len(head), *lines]
     return ["| " + " | ".join(line) + " |" for line in every]
+
+
+def stalled(found: Fidelity) -> str:
+    part = found.stalled_pct
+    return "not told" if part is None else f"{part:.0f} % of the time"
 
 
 def milliseconds(value: float) -> str:

@@ -1,6 +1,6 @@
 """What links do against what was asked for; each part prints one JSON object.
 
-python -m benchmarks.fidelity_work accuracy ENGINE | rates ENGINE | beside | carried | idle
+python -m benchmarks.fidelity_work accuracy ENGINE | spread ENGINE | rates ENGINE | beside | carried | idle
 """
 
 import json
@@ -11,9 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from benchmarks.rivals import DELAY, LOSS, RATE, measure
 from patchbay import Device, Lab, LinkCondition
+from tests.links.engines.traffic import Crossing, cross
+from tests.links.packets.statistics_of import JITTERS, chance_of_so_many, spread_as_asked
 
 MILLISECONDS = (1, 20, 100)
 PER_CENT = (0.1, 1, 10, 50)
@@ -27,6 +30,9 @@ UDP_SHARE, TCP_SHARE = UDP_SIZE / 1500, 1448 / 1514
 
 OFFERED = (100_000, 150_000, 200_000, 250_000)
 """Packets per second."""
+
+SPREAD = 2_000
+"""Packets for each distribution."""
 
 IDLE = 200
 """Links."""
@@ -56,6 +62,35 @@ def accuracy(engine: str) -> dict:
             eth0.set_condition(LinkCondition(loss_pct=share), "up")
             told = laptop.iperf(server, protocol="udp", seconds=2, rate_kbit=4_000, size=100)
             found["losses"].append((share, told.sent, told.lost))
+    return found
+
+
+def spread(engine: str) -> list:
+    """How probable what was met is, if it is what was asked for: what, packets, probability."""
+    found: list = []
+    with pair(engine) as (laptop, server):
+        eth0 = laptop.iface("eth0")
+
+        def met(*, to_the_last: bool = True, **asked: Any) -> Crossing:
+            eth0.set_condition(LinkCondition(**asked), "up")
+            # large ones, as a bit that flips in the sender's hardware address breaks nothing
+            options = {"size": 1_000, "window": 100, "some_are_lost": not to_the_last}
+            return cross(laptop, server, SPREAD, **options)
+
+        for kind in JITTERS:
+            jitter = {"jitter_ms": 10, "jitter_distribution": kind, "jitter_reorders": True}
+            delays = met(latency_ms=60, **jitter).delays
+            likely = spread_as_asked([(each - 60) / 10 for each in delays], kind)
+            found.append((f"jitter, {kind}", "Kolmogorov, Smirnov", likely))
+        early = sum(each < 25 for each in met(latency_ms=50, reorder_pct=25).delays)
+        twice = len(met(to_the_last=False, duplicate_pct=20).numbers) - SPREAD
+        broken = len(met(to_the_last=False, corrupt_pct=20).lost)
+        for what, hits, share in (
+            ("reordered, 25 %", early, 0.25),
+            ("duplicated, 20 %", twice, 0.2),
+            ("corrupted, 20 %", broken, 0.2),
+        ):
+            found.append((what, "chi-square", chance_of_so_many(hits, SPREAD, share)))
     return found
 
 
@@ -203,5 +238,5 @@ def _cpu(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    parts = {"accuracy": accuracy, "rates": rates, "beside": beside, "carried": carried}
-    print(json.dumps({**parts, "idle": idle}[sys.argv[1]](*sys.argv[2:])))
+    parts = {"accuracy": accuracy, "spread": spread, "rates": rates, "beside": beside}
+    print(json.dumps({**parts, "carried": carried, "idle": idle}[sys.argv[1]](*sys.argv[2:])))

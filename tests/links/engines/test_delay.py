@@ -2,10 +2,10 @@
 
 from itertools import pairwise
 from math import inf
-from statistics import NormalDist, correlation, median
+from statistics import correlation, median
 
 import pytest
-from statistics_of import chi_square_is_usual, kolmogorov_smirnov
+from statistics_of import JITTERS, chi_square_is_usual, spread_as_asked
 from traffic import cross
 
 from patchbay import DelayTable, LinkCondition, Slots, clock
@@ -61,39 +61,21 @@ def test_jitter_lets_no_packet_overtake_unless_asked(laptop, server):
     assert min(loose.delays) >= 30 * EARLY
 
 
-def uniform(value):
-    return min(1, max(0, (value + 1) / 2))
-
-
-def normal(value):
-    """Tables end at four deviations."""
-    return NormalDist().cdf(value) if value < 4 else 1
-
-
-def pareto(value):
-    """Of the table of iproute2: finite mean and variance, and no value beyond four deviations."""
-    scaled = value * 0.75**0.5 + 1.5
-    return 0 if scaled < 1 else 1 if value >= 4 else 1 - scaled**-3
-
-
 @exact
 def test_delays_are_spread_as_asked_for(laptop, server):
-    for distribution in (uniform, normal, pareto):
+    for distribution in JITTERS:
         condition = LinkCondition(
             latency_ms=60,
             jitter_ms=10,
-            jitter_distribution=distribution.__name__,
+            jitter_distribution=distribution,
             jitter_reorders=True,
         )
         arrived = met(laptop, server, condition, 1_500, window=100)
-        deviations = [(delay - 60) / 10 for delay in arrived.delays if delay < 99.9]
+        deviations = [(delay - 60) / 10 for delay in arrived.delays]
 
-        whole = distribution(3.99)
-        assert len(deviations) / 1_500 == pytest.approx(whole, abs=0.01)
-        likely = kolmogorov_smirnov(
-            deviations, lambda value, of=distribution, whole=whole: of(value) / whole
-        )
-        assert likely > 0.001
+        within = sum(each < 3.99 for each in deviations)
+        assert within / 1_500 == pytest.approx(JITTERS[distribution](3.99), abs=0.01)
+        assert spread_as_asked(deviations, distribution) > 0.001
 
 
 @exact

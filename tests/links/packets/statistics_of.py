@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import exp, sqrt
+from math import erfc, exp, sqrt
 from statistics import NormalDist
 
 
@@ -25,6 +25,41 @@ def kolmogorov_smirnov(samples: Sequence[float], distribution: Callable[[float],
     reach = (sqrt(count) + 0.12 + 0.11 / sqrt(count)) * distance
     terms = (2 * (-1) ** (k - 1) * exp(-2 * k * k * reach * reach) for k in range(1, 101))
     return min(1.0, max(0.0, sum(terms)))
+
+
+def _uniform(value: float) -> float:
+    return min(1.0, max(0.0, (value + 1) / 2))
+
+
+def _normal(value: float) -> float:
+    """Tables end at four deviations."""
+    return NormalDist().cdf(value) if value < 4 else 1.0
+
+
+def _pareto(value: float) -> float:
+    """Of the table of iproute2: finite mean and variance, and no value beyond four deviations."""
+    scaled = value * 0.75**0.5 + 1.5
+    return 0.0 if scaled < 1 else 1.0 if value >= 4 else 1 - scaled**-3
+
+
+JITTERS = {"uniform": _uniform, "normal": _normal, "pareto": _pareto}
+"""Distributions of jitter, in units of the jitter."""
+
+
+def spread_as_asked(deviations: Sequence[float], distribution: str) -> float:
+    """How probable delays are, as deviations in units of the jitter (Kolmogorov and Smirnov).
+
+    Where a table ends, all values beyond it are one: these are left out.
+    """
+    of = JITTERS[distribution]
+    within = [each for each in deviations if each < 3.99]
+    return kolmogorov_smirnov(within, lambda value: of(value) / of(3.99))
+
+
+def chance_of_so_many(hits: int, count: int, share: float) -> float:
+    """How probable a number is that is as far from the expected one (chi-square, one freedom)."""
+    far = abs(hits - count * share) / sqrt(count * share * (1 - share))
+    return erfc(far / sqrt(2))
 
 
 def chi_square_is_usual(observed: Sequence[int], expected: Sequence[float]) -> bool:
