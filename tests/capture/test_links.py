@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 from collections import Counter
 
 import dpkt
@@ -15,6 +16,7 @@ from tests.waiting import wait_until
 
 PORT = 7000
 MATCH = FlowMatch(protocol="udp", port=PORT)
+MATCH_TCP = FlowMatch(protocol="tcp", port=PORT)
 FILTER = f"udp port {PORT}"
 PATIENCE = 60.0
 END = b"end"
@@ -213,6 +215,45 @@ def test_a_link_that_comes_and_goes_and_comes_is_recorded_each_time(lab, tmp_pat
     drops = [each for each in seen(recording, "laptop/eth0 up") if "dropped" in each[1]]
     assert drops == [(0, "dropped: list (packet 1)")] * 2
     assert (0, "dropped: list (packet 1)") in seen(recording, "guest/eth0 up")
+
+
+def test_a_stream_is_recorded_in_segments_and_arrives_whole(lab, tmp_path):
+    laptop, server = lab.device("laptop"), lab.device("server")
+    eth0 = laptop.iface("eth0")
+    eth0.set_condition(LinkCondition(latency_ms=1, drops=DropList([30], match=MATCH_TCP)), "up")
+    data = bytes(range(256)) * 1000
+    with (
+        eth0.capture(tmp_path / "a.pcapng", filter=f"tcp dst port {PORT}") as capture,
+        server.socket() as listener,
+        laptop.socket() as client,
+    ):
+        listener.bind((str(server.ip), PORT))
+        listener.listen()
+        client.settimeout(PATIENCE)
+        client.connect((str(server.ip), PORT))
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(PATIENCE)
+            sending = threading.Thread(target=client.sendall, args=(data,))
+            sending.start()
+            got = b""
+            while len(got) < len(data):
+                got += accepted.recv(1 << 16)
+            sending.join()
+    segments = read(tmp_path / "a.pcapng").of("laptop/eth0 up")
+    headers = [dpkt.ethernet.Ethernet(each.data).data.data for each in segments]
+    first = next(tcp.seq + 1 for tcp in headers if tcp.flags & dpkt.tcp.TH_SYN)
+    there = bytearray(len(data))
+    for each, tcp in zip(segments, headers, strict=True):
+        assert each.length == len(each.data) <= 1514
+        if "dropped" not in each.comment and tcp.data:
+            at = (tcp.seq - first) % (1 << 32)
+            there[at : at + len(tcp.data)] = tcp.data
+
+    assert got == data
+    assert capture.stats().dropped == 0
+    assert [each.comment for each in segments].count("dropped: list (packet 30)") == 1
+    assert there == data
 
 
 @pytest.fixture
