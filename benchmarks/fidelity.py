@@ -24,6 +24,8 @@ BUSY = (
     "([`lab.fidelity()`](measuring.md#could-the-times-be-trusted) has the words):"
 )
 
+CHANGED = ("changes", "sent", "lost", "overtaken")
+
 Measured = dict[str, Any]
 
 
@@ -56,6 +58,7 @@ def in_guests() -> Measured:
         found[f"accuracy virtual {engine}"] = in_guest("virtual", "accuracy", engine)
         found[f"spread {engine}"] = in_guest("virtual", "spread", engine)
         found[f"rates {engine}"] = in_guest("virtual", "rates", engine)
+        found[f"changes {engine}"] = in_guest("virtual", "changes", engine)
     found["accuracy real kernel"] = in_guest("real", "accuracy", "kernel")
     found["beside virtual"] = in_guest("virtual", "beside")
     return found
@@ -124,6 +127,13 @@ def tables(told: Measured) -> dict[str, list[str]]:
         "rates": table(
             ("rate", *(f"{each}, {p}" for each in ENGINES.values() for p in ("UDP", "TCP"))),
             rates(told),
+        ),
+        "changes": table(
+            ("engine", "changes", "packets meanwhile", "lost", "overtaken"),
+            (
+                (called, *(f"{told[f'changes {engine}'][each]:,}" for each in CHANGED))
+                for engine, called in ENGINES.items()
+            ),
         ),
         "carried": table(
             ("frame", "packets in a second", "rate", "CPU of a packet"),
@@ -208,6 +218,8 @@ def rows(told: Measured) -> Iterator[Row]:
         for column, protocol in ((1, "UDP"), (2, "TCP")):
             wrong = max(abs(each[column] - 1) for each in told[f"rates {engine}"])
             yield Row(f"rate error, {called}, {protocol}", 100 * wrong, "%", limit=2)
+        harmed = told[f"changes {engine}"]["lost"] + told[f"changes {engine}"]["overtaken"]
+        yield Row(f"harmed by 1,000 changes, {called}", harmed, "packets", limit=0)
     for frame, packets, gbit, cpu in told["carried"]:
         note = f"  {packets:.0f} packets/s, {gbit:.2f} Gbit/s"
         yield Row(f"user-space link, frames of {frame}", cpu, "us", note=note)

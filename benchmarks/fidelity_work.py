@@ -1,6 +1,7 @@
 """What links do against what was asked for; each part prints one JSON object.
 
-python -m benchmarks.fidelity_work accuracy ENGINE | spread ENGINE | rates ENGINE | beside | carried | idle
+python -m benchmarks.fidelity_work accuracy ENGINE | spread ENGINE | rates ENGINE | changes ENGINE |
+beside | carried | idle
 """
 
 import json
@@ -10,7 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import cycle, pairwise
+from threading import Event
 from typing import Any
 
 from benchmarks.rivals import DELAY, LOSS, RATE, measure
@@ -36,6 +40,17 @@ SPREAD = 2_000
 
 IDLE = 200
 """Links."""
+
+CHANGES = 1_000
+PAUSE = 0.002
+"""Seconds between two changes; four packets are sent in them."""
+CHANGED = (
+    LinkCondition(latency_ms=20),
+    LinkCondition(latency_ms=1, jitter_ms=1),
+    None,
+    LinkCondition(latency_ms=5, rate_kbit=50_000, queue_ms=500),
+    LinkCondition(latency_ms=2, rate_kbit=5_000, queue_ms=500),
+)
 
 
 @contextmanager
@@ -157,6 +172,51 @@ def _three(laptop: Device, server: Device, ask, conditions) -> dict:
     return found
 
 
+def changes(engine: str) -> dict:
+    """What a condition does to packets that changes again and again."""
+    with pair(engine) as (laptop, server):
+        eth0, arrived, done = laptop.iface("eth0"), [], Event()
+        with (
+            server.socket(socket.AF_INET, socket.SOCK_DGRAM) as there,
+            laptop.socket(socket.AF_INET, socket.SOCK_DGRAM) as here,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            there.bind((str(server.ip), 0))
+            there.settimeout(5)
+            here.connect(there.getsockname())
+            eth0.set_condition(CHANGED[0], "up")
+            sending = pool.submit(_send_until, here, done)
+            taking = pool.submit(_take_all, there, arrived)
+            for _, condition in zip(range(CHANGES), cycle(CHANGED), strict=False):
+                eth0.set_condition(condition, "up")
+                time.sleep(PAUSE)
+            done.set()
+            sent = sending.result()
+            taking.result()
+    return {
+        "changes": CHANGES,
+        "sent": sent,
+        "lost": sent - len(set(arrived)),
+        "overtaken": sum(after < before for before, after in pairwise(arrived)),
+    }
+
+
+def _send_until(sock: socket.socket, done: Event) -> int:
+    """Send numbered datagrams, one every quarter of the time between two changes; how many."""
+    number = 0
+    while not done.wait(PAUSE / 4):
+        sock.send(number.to_bytes(4) + bytes(96))
+        number += 1
+    return number
+
+
+def _take_all(sock: socket.socket, arrived: list[int]) -> None:
+    """Take datagrams until none has come for as long as nothing takes on its way."""
+    with suppress(TimeoutError):
+        while True:
+            arrived.append(int.from_bytes(sock.recv(100)[:4]))
+
+
 def carried() -> list:
     """The most that one user-space link carries: frame, packets/s, Gbit/s, us of CPU a packet."""
     found = []
@@ -238,5 +298,6 @@ def _cpu(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    parts = {"accuracy": accuracy, "spread": spread, "rates": rates, "beside": beside}
-    print(json.dumps({**parts, "carried": carried, "idle": idle}[sys.argv[1]](*sys.argv[2:])))
+    parts = {"accuracy": accuracy, "spread": spread, "rates": rates, "changes": changes}
+    parts |= {"beside": beside, "carried": carried, "idle": idle}
+    print(json.dumps(parts[sys.argv[1]](*sys.argv[2:])))

@@ -30,6 +30,7 @@ VIRTUAL = (
     "test_changes.py",
     "test_reading.py",
     "test_opportunities.py",
+    "test_scenarios.py",
     "test_schedules.py",
     "test_side_by_side.py",
 )
