@@ -40,6 +40,11 @@ class PureNat:
     """Outside endpoints that nobody gets for a while, but who had them."""
     closed: set[tuple[Endpoint, Endpoint]] = field(default_factory=set)
     """Those, and the inside endpoints that had them."""
+    tried: dict[Endpoint, set[Flow]] = field(default_factory=dict)
+    """Flows that may have tried in vain for a taken endpoint, and, when it was forgotten, its own.
+
+    Where one of them goes on with another, the endpoint is taken for a second longer.
+    """
     fresh: set[Endpoint] = field(default_factory=set)
     """Outside endpoints that something was sent from lately."""
 
@@ -53,6 +58,8 @@ class PureNat:
             return
         known = self._known(inside, peer)
         if known is None:
+            for taken in {*self.owners, *self.tried}:
+                self.tried.setdefault(taken, set()).add(flow)
             if seen is None:
                 assert self._may_be_full(inside), f"{inside} got no port"
                 return
@@ -77,6 +84,9 @@ class PureNat:
 
     def forget(self) -> None:
         """Every flow has ended, by its timeout or because the router was told so."""
+        for flow, outside in self.flows.items():
+            if outside in self.tried:
+                self.tried[outside].add(flow)
         for each in (self.flows, self.begun, self.mappings, self.owners, self.blocks):
             each.clear()
 
@@ -148,7 +158,7 @@ class PureNat:
         self._check_block(inside[0], seen)
         if self._keeps_ports():
             same = address, inside[1]
-            assert seen == same or not self._may_have(inside, same), f"{same} was not kept"
+            assert seen == same or not self._must_have(inside, same), f"{same} was not kept"
         if self.config.pooling is NatPooling.PAIRED:
             self.paired[inside[0]] = address
 
@@ -176,7 +186,7 @@ class PureNat:
     def _may_be_full(self, inside: Endpoint) -> bool:
         first, last = self._range()
         return not all(
-            any(self._may_have(inside, (address, port)) for port in range(first, last + 1))
+            any(self._must_have(inside, (address, port)) for port in range(first, last + 1))
             for address in self._addresses(inside[0])
         )
 
@@ -190,6 +200,11 @@ class PureNat:
         if outside not in self.held:
             return True
         return self._keeps_ports() and outside[1] == inside[1] and (outside, inside) in self.closed
+
+    def _must_have(self, inside: Endpoint, outside: Endpoint) -> bool:
+        """Whether it may have it, and it is known that nothing keeps it from there."""
+        free = self.tried.get(outside, set()).isdisjoint(self.flows)
+        return free and self._may_have(inside, outside)
 
     def _range(self) -> tuple[int, int]:
         return self.config.ports or (1024, 65535)
