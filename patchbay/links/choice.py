@@ -1,8 +1,8 @@
 """Which engine makes a link condition come about, and why: pure, from what a host can do.
 
 A host's features are words: the kernel's queueing disciplines that were tried and worked, and
-`USER_SPACE`, where packets can be passed on by a process. What no kernel does has a word as well,
-which is never among the features.
+`USER_SPACE`, where packets can be passed on by a process. What the kernel's engine never does has
+a word as well, which is never among the features.
 """
 
 from __future__ import annotations
@@ -131,12 +131,16 @@ def choose(
     missing = ", ".join(f"{feature} (for {field})" for feature, field in lacking.items())
     if asked is LinkEngine.AUTO and USER_SPACE in features:
         return EngineChoice(LinkEngine.USER, f"the kernel has no {missing}")
-    helps = _IN_GUEST if lacking.keys() <= {*DISCIPLINES} else _BY_USER
+    if lacking.keys() <= {*DISCIPLINES}:
+        helps = _IN_GUEST
+    else:
+        helps = _BY_USER if USER_SPACE in features else _NOWHERE
     raise _impossible(f"this kernel has no {missing}; {helps}")
 
 
 _IN_GUEST = "`patchbay guest -- COMMAND` runs it in a kernel that has everything"
-_BY_USER = "no kernel does that"
+_NOWHERE = "the kernel's engine does not do that in any kernel"
+_BY_USER = f"{_NOWHERE}: engine='user' does, and 'auto' takes it"
 
 
 def _impossible(message: str) -> ConfigError:

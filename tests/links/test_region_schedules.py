@@ -161,7 +161,9 @@ def test_packets_of_flows_meet_something_else_in_either_direction(world):
 
 
 def test_one_engine_makes_all_of_it_or_it_is_refused(world):
-    with pytest.raises(ConfigError, match=r"link between regions 'us' and 'eu', back: .*no kernel"):
+    with pytest.raises(
+        ConfigError, match=r"link between regions 'us' and 'eu', back: .*engine='user'"
+    ):
         world.link_regions(
             "us", "eu", back=Trace([(0, LinkCondition(mtu=900))]), engine=LinkEngine.KERNEL
         )

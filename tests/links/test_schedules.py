@@ -156,6 +156,8 @@ def test_one_engine_makes_all_of_it_on_every_kernel(net):
     assert eth0.engine("up") == EngineChoice(
         LinkEngine.USER, "the kernel has no loss of long packets (for mtu)"
     )
-    with pytest.raises(ConfigError, match="no kernel does that"):
+    with pytest.raises(
+        ConfigError, match="the kernel's engine does not do that in any kernel: engine='user' does"
+    ):
         eth0.set_condition(Schedule(Hold(LinkCondition(mtu=900))), engine="kernel")
     assert isinstance(eth0.schedule("up"), Schedule)

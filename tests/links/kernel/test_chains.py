@@ -80,7 +80,8 @@ def test_auto_takes_the_kernel_where_it_can_do_all_of_it_and_says_why():
     [
         ("kernel", {"tbf", USER_SPACE}, {"latency_ms": 1}, "no netem (for latency_ms); `patchbay"),
         ("kernel", {*ALL, USER_SPACE}, {"mtu": 1400}, "no loss of long packets (for mtu)"),
-        ("kernel", ALL, {"drops": DropList([1])}, "no drop lists (for drops); no kernel does that"),
+        ("kernel", ALL, {"drops": DropList([1])}, "no drop lists (for drops); the kernel's engine"),
+        ("kernel", {*ALL, USER_SPACE}, {"mtu": 1400}, "engine='user' does, and 'auto' takes it"),
         ("auto", {"tbf"}, {"latency_ms": 1}, "`patchbay guest -- COMMAND`"),
         ("user", ALL, {"latency_ms": 1}, "cannot be done by a process here"),
     ],

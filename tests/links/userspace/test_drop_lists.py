@@ -90,5 +90,5 @@ def test_no_kernel_does_them_and_auto_knows():
         eth0 = laptop.iface("eth0")
         assert "drop lists (for drops)" in str(eth0.engine("up"))
         assert eth0.engine("up").engine.value == "user"
-        with pytest.raises(ConfigError, match=r"no drop lists \(for drops\).*no kernel does"):
+        with pytest.raises(ConfigError, match=r"no drop lists \(for drops\).*engine='user' does"):
             eth0.set_condition(condition, "up", engine="kernel")
