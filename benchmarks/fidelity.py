@@ -25,6 +25,7 @@ BUSY = (
 )
 
 CHANGED = ("changes", "sent", "lost", "overtaken")
+PROTOCOLS = {"UDP": 0, "TCP": 1}
 
 Measured = dict[str, Any]
 
@@ -47,6 +48,7 @@ def on_host() -> Measured:
     """What the host's kernel can do: it may have no netem."""
     return {
         "accuracy host user": work("accuracy", "user"),
+        "rates host user": work("rates", "user", "2"),
         "carried": work("carried"),
         "idle": work("idle"),
     }
@@ -57,7 +59,7 @@ def in_guests() -> Measured:
     for engine in ENGINES:
         found[f"accuracy virtual {engine}"] = in_guest("virtual", "accuracy", engine)
         found[f"spread {engine}"] = in_guest("virtual", "spread", engine)
-        found[f"rates {engine}"] = in_guest("virtual", "rates", engine)
+        found[f"rates virtual {engine}"] = in_guest("virtual", "rates", engine, "0.3")
         found[f"changes {engine}"] = in_guest("virtual", "changes", engine)
     found["accuracy real kernel"] = in_guest("real", "accuracy", "kernel")
     found["beside virtual"] = in_guest("virtual", "beside")
@@ -80,6 +82,11 @@ def in_guest(kind: str, *words: str) -> Any:
 # -- telling
 
 
+RATED = {
+    "rates host user": ("user space", "host"),
+    "rates virtual user": ("user space", "guest, virtual time"),
+    "rates virtual kernel": ("kernel", "guest, virtual time"),
+}
 PLACES = {
     "accuracy host user": ("user space", "host"),
     "accuracy virtual user": ("user space", "guest, virtual time"),
@@ -124,10 +131,7 @@ def tables(told: Measured) -> dict[str, list[str]]:
                 for at, (what, test, _) in enumerate(told["spread user"])
             ),
         ),
-        "rates": table(
-            ("rate", *(f"{each}, {p}" for each in ENGINES.values() for p in ("UDP", "TCP"))),
-            rates(told),
-        ),
+        "rates": table(*rates(told)),
         "changes": table(
             ("engine", "changes", "packets meanwhile", "lost", "overtaken"),
             (
@@ -174,14 +178,20 @@ def tables(told: Measured) -> dict[str, list[str]]:
     }
 
 
-def rates(told: Measured) -> Iterator[tuple[str, ...]]:
-    by_column = [
-        {kbit: (udp, tcp) for kbit, udp, tcp in told[f"rates {engine}"]} for engine in ENGINES
-    ]
-    for kbit in sorted({kbit for column in by_column for kbit in column}):
-        shares = [share for column in by_column for share in column.get(kbit, (None, None))]
-        name = f"{kbit} kbit/s" if kbit < 1_000 else f"{kbit // 1_000} Mbit/s"
-        yield (name, *("" if share is None else f"{share:.1%}" for share in shares))
+def rates(told: Measured) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """The table of rates: a column for each, a line for each place and protocol."""
+    every = sorted({kbit for name in RATED for kbit, *_ in told[name]})
+    lines: list[Sequence[str]] = []
+    for name, place in RATED.items():
+        shares = {kbit: found for kbit, *found in told[name]}
+        for protocol, column in PROTOCOLS.items():
+            found = [f"{shares[kbit][column]:.1%}" if kbit in shares else "" for kbit in every]
+            lines.append((*place, protocol, *found))
+    return ("engine", "where", "protocol", *map(rate_name, every)), lines
+
+
+def rate_name(kbit: int) -> str:
+    return f"{kbit} kbit/s" if kbit < 1_000 else f"{kbit // 1_000} Mbit/s"
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
@@ -215,11 +225,12 @@ def rows(told: Measured) -> Iterator[Row]:
             worst = max(error[column] for error in errors)
             yield Row(f"delay error {quantile}, {engine}, {where}", worst, "ms", limit=limit)
     for engine, called in ENGINES.items():
-        for column, protocol in ((1, "UDP"), (2, "TCP")):
-            wrong = max(abs(each[column] - 1) for each in told[f"rates {engine}"])
-            yield Row(f"rate error, {called}, {protocol}", 100 * wrong, "%", limit=2)
         harmed = told[f"changes {engine}"]["lost"] + told[f"changes {engine}"]["overtaken"]
         yield Row(f"harmed by 1,000 changes, {called}", harmed, "packets", limit=0)
+    for name, (engine, where) in RATED.items():
+        for protocol, column in PROTOCOLS.items():
+            wrong = max(abs(shares[column] - 1) for _, *shares in told[name])
+            yield Row(f"rate error, {engine}, {where}, {protocol}", 100 * wrong, "%", limit=2)
     for frame, packets, gbit, cpu in told["carried"]:
         note = f"  {packets:.0f} packets/s, {gbit:.2f} Gbit/s"
         yield Row(f"user-space link, frames of {frame}", cpu, "us", note=note)

@@ -1,7 +1,7 @@
 """What links do against what was asked for; each part prints one JSON object.
 
-python -m benchmarks.fidelity_work accuracy ENGINE | spread ENGINE | rates ENGINE | changes ENGINE |
-beside | carried | idle
+python -m benchmarks.fidelity_work accuracy ENGINE | spread ENGINE | rates ENGINE SECONDS |
+changes ENGINE | beside | carried | idle
 """
 
 import json
@@ -109,16 +109,19 @@ def spread(engine: str) -> list:
     return found
 
 
-def rates(engine: str) -> list:
-    """For each rate the shares of the goodput that it lets expect: UDP, and TCP."""
+def rates(engine: str, least: str) -> list:
+    """For each rate the shares of the goodput that it lets expect: UDP, and TCP.
+
+    Each is measured for so many seconds at least.
+    """
     found = []
     with pair(engine) as (laptop, server):
         eth0 = laptop.iface("eth0")
         for kbit in (each for each in RATES if each <= MOST[engine]):
             eth0.set_condition(LinkCondition(rate_kbit=kbit, queue_ms=100), "up")
-            seconds = min(10.0, max(0.3, 10_000 / kbit))
+            seconds = min(10.0, max(float(least), 10_000 / kbit))
             asked = {"rate_kbit": 1.15 * kbit * UDP_SHARE, "size": UDP_SIZE, "seconds": seconds}
-            udp = laptop.iperf(server, protocol="udp", timeout=30, **asked).rate_kbit
+            udp = laptop.iperf(server, protocol="udp", timeout=5, **asked).rate_kbit
             tcp = laptop.iperf(server, seconds=seconds, timeout=60).rate_kbit
             found.append((kbit, udp / kbit / UDP_SHARE, tcp / kbit / TCP_SHARE))
     return found
