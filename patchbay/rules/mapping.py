@@ -156,13 +156,15 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
     )
     # The port is won: write down whose it is, unless another packet has just won one for it.
     meet = marks.counted_among(mappings, key, marks.MARK)
-    owner = (
-        *_written("owners", marks.MARK, marks.INSIDE),
-        *_written(last, key, marks.MARK),
-    )
+    owner = _written("owners", marks.MARK, marks.INSIDE)
     yield Branch(
         f"{name}_take",
-        (Rule((), (meet, *give_up, SetMark(Found(key, mappings)), use)), Rule((), (*owner, use))),
+        (
+            Rule((), (meet, *give_up, SetMark(Found(key, mappings)), use)),
+            # Nothing forgets a last port. When its map is full, packets go on to the next rule.
+            Rule((), _written(last, key, marks.MARK)),
+            Rule((), (*owner, use)),
+        ),
     )
     counted = [marks.counted("ports", marks.MARK), marks.counted("ports_tried", marks.MARK)]
     if by_address:
