@@ -27,8 +27,15 @@ TimeKind = Literal["real", "virtual", "virtual-cpu"]
 - `virtual-cpu`: the clock jumps when all wait, and runs as outside while code runs.
 """
 
-_KINDS: dict[str, TimeKind] = {"time-travel=inf-cpu": "virtual", "time-travel": "virtual-cpu"}
-"""The words of a guest kernel's command line that give it its time."""
+_KINDS: dict[str, TimeKind] = {
+    "time-travel=inf-cpu": "virtual",
+    "time-travel": "virtual-cpu",
+    "patchbay.time=virtual-cpu": "virtual-cpu",
+}
+"""The words of a guest kernel's command line that give it its time, or say which it has."""
+
+_QEMU = "patchbay.time="
+"""The word of its command line by which a guest under QEMU is known."""
 
 
 @functools.cache
@@ -49,7 +56,10 @@ def is_virtual() -> bool:
 def in_guest() -> bool:
     """Whether this process runs in a guest (`patchbay guest`), in whatever kind of time."""
     try:
-        return "User Mode Linux" in Path("/proc/cpuinfo").read_text()
+        return (
+            "User Mode Linux" in Path("/proc/cpuinfo").read_text()
+            or _QEMU in Path("/proc/cmdline").read_text()
+        )
     except OSError:  # no /proc: no guest of ours
         return False
 

@@ -16,7 +16,9 @@ from patchbay.errors import PatchbayError
 from patchbay.guest.options import (
     PATIENCE,
     VIRTUAL_START,
+    Accelerator,
     Guest,
+    MachineKind,
     TimeKind,
     parse_cpus,
     parse_memory,
@@ -85,6 +87,29 @@ def _configure(parser: ArgumentParser) -> None:
         help="how long a program may compute in virtual time without ever waiting, in seconds of "
         "processor time, before it is named and ended; 0: for ever; default: %(default)g",
     )
+    parser.add_argument(
+        "--machine",
+        choices=get_args(MachineKind),
+        default="auto",
+        help="uml: User-mode Linux, which is fast, and exists for Linux on x86-64; qemu: a "
+        "distribution's kernel under QEMU, for other systems; auto (default): the first that exists "
+        "here",
+    )
+    parser.add_argument(
+        "--accelerator",
+        choices=get_args(Accelerator),
+        default="auto",
+        help="by which means QEMU runs the guest: hvf of macOS, kvm of Linux, or tcg, an emulated "
+        "processor; default: hvf or kvm where there is one and time is real, else tcg",
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="PATH",
+        help="under QEMU: a directory with the files of a Linux, or an image of a disk with them in "
+        "its first partition, which the guest has instead of the host's; the current directory is "
+        "shown besides",
+    )
     parser.add_argument("--quiet", action="store_true", help="do not print the seed")
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="what is run"
@@ -123,6 +148,9 @@ def _run(arguments: Namespace) -> int:
             writable=tuple(arguments.write) or usual_directories(command, Path.cwd()),
             cpus=arguments.cpus,
             patience=arguments.patience,
+            machine=arguments.machine,
+            accelerator=arguments.accelerator,
+            root=arguments.root,
         )
         if seed is not None and not arguments.quiet:
             print(f"patchbay guest: {arguments.time} time, --seed {seed}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`patchbay kernel`: the guest kernel that `patchbay guest` runs; says what there is, or builds it."""
+"""`patchbay kernel`: the kernels that `patchbay guest` runs; says what there is, or gets one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from patchbay.errors import PatchbayError
 from patchbay.guest.build import build
 from patchbay.guest.cache import Kernel, best_kernel, kernels
 from patchbay.guest.check import check
+from patchbay.guest.host import this_host
+from patchbay.guest.stock import FETCH, IMAGE, StockKernel, best_stock_kernel, fetch, stock_kernels
 
 
 def _configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "action",
         nargs="?",
-        choices=("show", "build", "check", "path"),
+        choices=("show", "build", "fetch", "check", "path"),
         default="show",
         help="show (default): version, features and origin of the kernels there are; build: build "
         "one, from the tarball or directory that LINUX_SOURCE names, or else from what this "
         "machine's package manager supplies; it takes minutes, no root, and 2 GB until it is done; "
-        "check: start it, and say how long that took; path: its directory, for PATCHBAY_KERNEL",
+        "fetch: get a distribution's kernel for QEMU, from the package that LINUX_IMAGE names, or "
+        "else with apt; check: start one, and say how long that took; path: its directory, for "
+        "PATCHBAY_KERNEL or PATCHBAY_QEMU_KERNEL",
     )
 
 
@@ -30,21 +34,29 @@ def _run(arguments: Namespace) -> int:
     try:
         if arguments.action == "build":
             _show(build(_progress, os.environ.get("LINUX_SOURCE", "")))
+        elif arguments.action == "fetch":
+            _show_stock(fetch(_progress, this_host(), os.environ.get(IMAGE, "")))
         elif arguments.action == "path":
-            print(best_kernel().directory)
+            print(_best().directory)
         elif arguments.action == "check":
-            kernel = best_kernel()
-            print(
-                f"Linux {kernel.version} started, ran a program and ended in {check(kernel):.2f} s"
-            )
+            version = _best().version
+            print(f"Linux {version} started, ran a program and ended in {check():.2f} s")
         else:
-            best_kernel()
+            _best()
             for kernel in kernels():
                 _show(kernel)
+            for stock in stock_kernels():
+                _show_stock(stock)
     except PatchbayError as error:
         print(f"patchbay kernel: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _best() -> Kernel | StockKernel:
+    """The kernel that a guest gets here if nothing else is said."""
+    host = this_host()
+    return best_kernel() if host.has_uml else best_stock_kernel(host)
 
 
 def _progress(line: str) -> None:
@@ -60,9 +72,16 @@ def _show(kernel: Kernel) -> None:
     print(f"  program   {kernel.program} ({kernel.program.stat().st_size / 1e6:.1f} MB)")
 
 
+def _show_stock(kernel: StockKernel) -> None:
+    note = "" if kernel.init.exists() else f"  (of another version of patchbay: `{FETCH}`)"
+    print(f"Linux {kernel.version} for QEMU, {kernel.architecture}{note}")
+    print(f"  source    {kernel.origin}")
+    print(f"  directory {kernel.directory}")
+
+
 COMMAND = Command(
     name="kernel",
-    summary="say which guest kernel there is, or build one: exit status 0 only if "
+    summary="say which guest kernel there is, or build or fetch one: exit status 0 only if "
     "`patchbay guest` can use it",
     configure=_configure,
     run=_run,

@@ -6,14 +6,11 @@ import os
 import time
 
 from actors.errors import HostNotCapable
-from patchbay.guest.cache import Kernel, best_kernel
+from patchbay.guest.cache import Kernel
 from patchbay.guest.channel import DONE, FAILED, Frames, number
-from patchbay.guest.initramfs import initramfs
-from patchbay.guest.machine import started
+from patchbay.guest.launch import launch
 from patchbay.guest.options import LEAST_MEMORY, Guest
 from patchbay.guest.request import Request
-
-_AT_ONCE = 1 << 16
 
 
 def check(kernel: Kernel | None = None) -> float:
@@ -29,11 +26,9 @@ def check(kernel: Kernel | None = None) -> float:
         HostNotCapable: there is no kernel, no room, or this host does not let it run.
     """
     begun = time.monotonic()
-    kernel = kernel or best_kernel()
-    initial = initramfs(kernel.init.read_bytes(), {"request": _NOTHING.encode()})
-    with started(kernel, Guest(memory=LEAST_MEMORY), initial) as machine:
+    with launch(Guest(memory=LEAST_MEMORY), _NOTHING, kernel=kernel) as machine:
         frames = Frames()
-        while data := os.read(machine.from_guest, _AT_ONCE):
+        while data := machine.read():
             for kind, content in frames.feed(data):
                 if kind == DONE and number(content) == 0:
                     return time.monotonic() - begun

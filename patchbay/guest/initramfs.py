@@ -8,6 +8,7 @@ from collections.abc import Mapping
 _DIRECTORY = stat.S_IFDIR | 0o755
 _PROGRAM = stat.S_IFREG | 0o755
 _FILE = stat.S_IFREG | 0o600
+_LINK = stat.S_IFLNK | 0o777
 _END = "TRAILER!!!"
 
 
@@ -18,7 +19,7 @@ def initramfs(init: bytes, files: Mapping[str, bytes]) -> bytes:
         init: the program that the kernel starts.
         files: further files in its root directory, by name.
     """
-    entries = [("dev", _DIRECTORY, b""), ("init", _PROGRAM, init)]
+    entries = [("dev", _DIRECTORY, b""), ("init", _PROGRAM, init), ("modprobe", _LINK, b"init")]
     entries += [(name, _FILE, data) for name, data in files.items()]
     entries.append((_END, 0, b""))
     return b"".join(

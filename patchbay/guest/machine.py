@@ -29,6 +29,8 @@ _FIRST_DESCRIPTOR = 200
 """The first of those that the kernel is given. Its command line says their numbers, and its random
 numbers begin with that line: they must not depend on what else the process has open."""
 
+_AT_ONCE = 1 << 16
+
 _TIME = {"real": [], "virtual": ["time-travel=inf-cpu"], "virtual-cpu": ["time-travel"]}
 
 
@@ -68,7 +70,8 @@ class Machine:
     """A kernel that runs.
 
     Attributes:
-        to_guest: a pipe's end; what is written here comes out of the guest's serial line.
+        to_guest: the end of a pipe or socket; what is written here comes out of the guest's serial
+            line.
         from_guest: one from which comes what the guest writes there.
         log: one from which its kernel's messages come.
         watch: whether it waits; None where waiting or not makes no difference.
@@ -78,6 +81,13 @@ class Machine:
     from_guest: int
     log: int
     watch: Watch | None
+
+    def read(self) -> bytes:
+        """What the guest writes, as soon as there is something; nothing once it has ended."""
+        try:
+            return os.read(self.from_guest, _AT_ONCE)
+        except ConnectionResetError:  # it ended without having read all that was sent
+            return b""
 
 
 @contextlib.contextmanager

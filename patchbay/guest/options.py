@@ -7,10 +7,18 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from patchbay.clock import TimeKind as TimeKind
 from patchbay.errors import Problems
+
+MachineKind = Literal["auto", "uml", "qemu"]
+"""What a guest runs as: User-mode Linux; a distribution's kernel under QEMU; or the first of these
+that exists for this host."""
+
+Accelerator = Literal["auto", "hvf", "kvm", "tcg"]
+"""By which means QEMU runs a guest: the virtual machines of macOS or of Linux, or an emulated
+processor, which exists everywhere and is slow."""
 
 VIRTUAL_START = datetime(2026, 1, 1, tzinfo=UTC)
 """When virtual time begins, unless something else is asked: always the same, so that runs repeat."""
@@ -39,6 +47,10 @@ class Guest:
             use.
         patience: seconds of processor time that the guest may take in `virtual` time without ever
             waiting, before it is ended and the program that spins is named; 0: for ever.
+        machine: what it runs as.
+        accelerator: by which means QEMU runs it.
+        root: under QEMU, whose files the guest has instead of the host's: a directory with those of
+            a Linux, or an image of a disk with them in its first partition; None: the host's.
 
     Raises:
         ConfigError: these do not fit together, or a directory does not exist; all mistakes at once.
@@ -51,6 +63,9 @@ class Guest:
     writable: tuple[Path, ...] = ()
     cpus: frozenset[int] = frozenset()
     patience: float = PATIENCE
+    machine: MachineKind = "auto"
+    accelerator: Accelerator = "auto"
+    root: Path | None = None
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -68,14 +83,31 @@ class Guest:
             problems.add("memory", f"{self.memory} bytes are less than {LEAST_MEMORY >> 20}M")
         if not 0 <= self.patience < float("inf"):
             problems.add("patience", f"{self.patience} is no number of seconds")
-        if absent := self.cpus - os.sched_getaffinity(0):
+        if self.cpus and not hasattr(os, "sched_getaffinity"):
+            problems.add("cpus", "this system does not let a process choose its processor")
+        elif self.cpus and (absent := self.cpus - os.sched_getaffinity(0)):
             problems.add("cpus", f"this process may not use {', '.join(map(str, sorted(absent)))}")
+        for place, value, kinds in (
+            ("machine", self.machine, get_args(MachineKind)),
+            ("accelerator", self.accelerator, get_args(Accelerator)),
+        ):
+            if value not in kinds:
+                problems.add(place, f"{value!r} is none of {', '.join(kinds)}")
+        if self.root and not self.root.exists():
+            problems.add("root", f"{self.root} does not exist")
+        if self.machine == "uml" and (self.root or self.accelerator != "auto"):
+            problems.add("machine", "only QEMU has another root or an accelerator")
         for directory in self.writable:
             if not directory.is_dir():
                 problems.add("write", f"{directory} is no directory")
             elif directory.resolve() == Path("/"):
                 problems.add("write", "/ is the whole host: name the directories to be written")
         problems.check()
+
+    @property
+    def needs_qemu(self) -> bool:
+        """Whether QEMU is asked for, by its name or by what only it has."""
+        return self.machine == "qemu" or self.root is not None or self.accelerator != "auto"
 
     @property
     def is_virtual(self) -> bool:

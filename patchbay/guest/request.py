@@ -26,6 +26,11 @@ class Request:
         virtual_time: waiting is free, so the clock may leave zero before it starts.
         input: the file in the initial file system that its standard input is; empty: what comes
             over the channel.
+        line: the device that the channel is; empty: User-mode Linux's.
+        shares: the kind of file system by which it gets the host's directories; empty: hostfs.
+        disk: the device that its root is on; empty: the root is one of the host's directories.
+        shown: absolute paths of the host's directories that are shown besides the root.
+        modules: files in the initial file system: the kernel's modules to be loaded, in this order.
     """
 
     command: tuple[str, ...]
@@ -41,6 +46,11 @@ class Request:
     terminals: tuple[int, ...]
     virtual_time: bool
     input: str
+    line: str = ""
+    shares: str = ""
+    disk: str = ""
+    shown: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """The contents of the file that says this."""
@@ -50,6 +60,8 @@ class Request:
         yield from ("a" + word for word in self.command)
         yield from (f"e{name}={value}" for name, value in self.environment.items())
         yield from ("w" + path for path in self.writable)
+        yield from ("o" + path for path in self.shown)
+        yield from ("M" + path for path in self.modules)
         yield from (f"G{group}" for group in self.groups)
         yield f"d{self.directory}"
         yield f"u{self.user}"
@@ -60,5 +72,8 @@ class Request:
         yield "t" + "".join(map(str, self.terminals))
         if self.virtual_time:
             yield "v"
-        if self.input:
-            yield f"i{self.input}"
+        for letter, value in zip(
+            "ilsr", (self.input, self.line, self.shares, self.disk), strict=True
+        ):
+            if value:
+                yield letter + value

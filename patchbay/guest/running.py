@@ -7,9 +7,7 @@ import resource
 import socket
 from collections.abc import Sequence
 
-from patchbay.guest.cache import best_kernel
-from patchbay.guest.initramfs import initramfs
-from patchbay.guest.machine import started
+from patchbay.guest.launch import launch
 from patchbay.guest.options import Guest
 from patchbay.guest.request import Request
 from patchbay.guest.streams import Relay, complete_input, terminals
@@ -33,17 +31,15 @@ def run(guest: Guest, command: Sequence[str]) -> int:
         there is no such program.
 
     Raises:
-        HostNotCapable: there is no guest kernel, or no room for the guest.
+        ConfigError: the guest cannot be what is asked.
+        HostNotCapable: there is no guest kernel, no QEMU where that is needed, or no room for the
+            guest.
         GuestFailed: the guest itself failed.
     """
-    kernel = best_kernel()
     shown = terminals()
     given = complete_input()
-    files = {"request": _request(guest, command, shown, given).encode()}
-    if given:
-        files[_INPUT] = given
-    initial = initramfs(kernel.init.read_bytes(), files)
-    with started(kernel, guest, initial) as machine:
+    request = _request(guest, command, shown, given)
+    with launch(guest, request, {_INPUT: given} if given else None) as machine:
         relay = Relay(machine, terminal=bool(shown), live_input=given is None)
         return exit_status(relay.run())
 

@@ -98,6 +98,7 @@ class Relay:
     """
 
     def __init__(self, machine: Machine, *, terminal: bool, live_input: bool) -> None:
+        self._machine = machine
         self._to_guest = machine.to_guest
         self._from_guest = machine.from_guest
         self._log = machine.log
@@ -130,7 +131,7 @@ class Relay:
                 if 0 in ready:
                     self._read_input()
                 if self._from_guest in ready:
-                    data = os.read(self._from_guest, _AT_ONCE)
+                    data = self._machine.read()
                     for kind, content in self._frames.feed(data):
                         if kind == DONE and self._stuck:
                             raise self._stuck

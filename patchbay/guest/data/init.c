@@ -9,11 +9,16 @@
  * channel.py. Of what the host sends, signals excepted, only WINDOW bytes are ever on their way: the
  * line goes deaf for good when its buffer of 4,096 bytes is full.
  *
+ * The kernel is User-mode Linux, whose hostfs are the host's files; or a distribution's under QEMU,
+ * which gets them by 9p, each directory as a device of its own, and whose modules are loaded as they
+ * are needed: the kernel calls this same program for it, as /modprobe.
+ *
  * In virtual time it also sees to it that a command that can never go on is told of, not waited for.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <grp.h>
 #include <net/if.h>
 #include <poll.h>
@@ -30,6 +35,8 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -47,6 +54,8 @@ enum { OUTPUT = 'O', ERRORS = 'X', TAKEN = 'C', FAILED = 'F', DONE = 'D', STUCK 
 #define HOST "/host"
 #define STAGE "/stage"
 #define ROOT STAGE "/root"
+#define MODULES "/modules"
+#define LINE_PATIENCE 30000 /* milliseconds for the line to appear: it is the first thing that does */
 
 struct bytes {
 	char *data;
@@ -97,6 +106,7 @@ static void power_off(void)
 static void finish(int status)
 {
 	sync();
+	fcntl(line, F_SETFL, 0); /* ending would lose what is still on its way */
 	send_frame(DONE, &status, 4);
 	power_off();
 }
@@ -115,6 +125,7 @@ static void fail(const char *format, ...)
 	if ((size_t)length >= sizeof(text) / 2)
 		length = sizeof(text) / 2 - 1;
 	length += snprintf(text + length, sizeof(text) - length, ": %s", reason);
+	fcntl(line, F_SETFL, 0);
 	send_frame(FAILED, text, length);
 	power_off();
 }
@@ -145,15 +156,29 @@ static void drop(struct bytes *from, size_t length)
 
 #include "processes.h"
 
-static void open_line(void)
+/* Whether the line is there, and somebody is at its other end. */
+static int has_line(const char *path)
+{
+	if (line < 0)
+		line = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+
+	struct pollfd polled = { .fd = line };
+
+	return line >= 0 && poll(&polled, 1, 0) == 0;
+}
+
+/* A device of QEMU's appears while this process runs already. */
+static void open_line(const char *path)
 {
 	struct termios settings;
 
-	line = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-	if (line < 0 || tcgetattr(line, &settings) < 0)
-		_exit(1); /* the kernel's panic tells of it: there is no other way to */
-	cfmakeraw(&settings);
-	tcsetattr(line, TCSANOW, &settings);
+	for (int waited = 0; !has_line(path); waited++)
+		if (waited == LINE_PATIENCE || usleep(1000) < 0)
+			_exit(1); /* the kernel's panic tells of it: there is no other way to */
+	if (tcgetattr(line, &settings) == 0) {
+		cfmakeraw(&settings);
+		tcsetattr(line, TCSANOW, &settings);
+	}
 }
 
 /*
@@ -191,11 +216,11 @@ static char read_frame(struct bytes *into)
 
 /* What the host asks for: in the file, a list of texts, each with a letter before it. */
 struct request {
-	char **command, **environment, **writable;
-	size_t arguments, variables, directories, groups;
+	char **command, **environment, **writable, **shown, **modules;
+	size_t arguments, variables, directories, overlaid, loaded, groups;
 	gid_t *group, primary;
 	uid_t user;
-	const char *directory, *hostname, *terminals, *input;
+	const char *directory, *hostname, *terminals, *input, *line, *shares, *disk;
 	rlim_t files;
 	mode_t mask;
 	int virtual_time;
@@ -210,7 +235,8 @@ static void add(char ***list, size_t *count, char *text)
 
 static struct request read_request(void)
 {
-	struct request request = { .directory = "/", .hostname = "guest", .terminals = "" };
+	struct request request = { .directory = "/", .hostname = "guest", .terminals = "",
+				   .line = "/dev/ttyS0", .shares = "hostfs" };
 	int file = open("/request", O_RDONLY | O_CLOEXEC);
 	struct stat status;
 
@@ -232,6 +258,11 @@ static struct request read_request(void)
 		case 'a': add(&request.command, &request.arguments, value); break;
 		case 'e': add(&request.environment, &request.variables, value); break;
 		case 'w': add(&request.writable, &request.directories, value); break;
+		case 'o': add(&request.shown, &request.overlaid, value); break;
+		case 'M': add(&request.modules, &request.loaded, value); break;
+		case 'l': request.line = value; break;
+		case 's': request.shares = value; break;
+		case 'r': request.disk = value; break;
 		case 'd': request.directory = value; break;
 		case 'h': request.hostname = value; break;
 		case 't': request.terminals = value; break;
@@ -265,38 +296,143 @@ static void may_mount(const char *kind, const char *target, const char *options)
 		fail("mount %s on %s", kind, target);
 }
 
+/* Mount a directory of the host: by its path on a hostfs, or by the device that stands for it. */
+static void mount_share(const struct request *request, const char *device, const char *path,
+			const char *target, unsigned long flags)
+{
+	char options[100];
+
+	if (!strcmp(request->shares, "hostfs")) {
+		must_mount("hostfs", target, "hostfs", flags, path);
+		return;
+	}
+	snprintf(options, sizeof(options), "trans=virtio,version=9p2000.L,access=any,msize=512000,cache=%s",
+		 flags & MS_RDONLY ? "loose" : "mmap");
+	must_mount(device, target, request->shares, flags, options);
+}
+
+/* Make a directory and all above it. */
+static void make_directories(char *path)
+{
+	for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = 0;
+		mkdir(path, 0755);
+		*slash = '/';
+	}
+	mkdir(path, 0755);
+}
+
+/* Show what is below a directory, and forget what is written there. */
+static void overlay(const char *name, const char *lower, const char *target)
+{
+	char upper[100], work[100], options[4096 + 300];
+
+	snprintf(upper, sizeof(upper), STAGE "/%s.upper", name);
+	snprintf(work, sizeof(work), STAGE "/%s.work", name);
+	mkdir(upper, 0755);
+	mkdir(work, 0755);
+	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, work);
+	must_mount("overlay", target, "overlay", 0, options);
+}
+
 static void show_files(const struct request *request)
 {
+	char name[50], target[4096 + sizeof(ROOT)];
+
 	mkdir(HOST, 0755);
-	must_mount("hostfs", HOST, "hostfs", MS_RDONLY, "/");
+	if (request->disk)
+		must_mount(request->disk, HOST, "ext4", MS_RDONLY, NULL);
+	else
+		mount_share(request, "root", "/", HOST, MS_RDONLY);
 	mkdir(STAGE, 0755);
 	must_mount("tmpfs", STAGE, "tmpfs", 0, "mode=0755");
-	mkdir(STAGE "/upper", 0755);
-	mkdir(STAGE "/work", 0755);
 	mkdir(ROOT, 0755);
-	must_mount("overlay", ROOT, "overlay", 0,
-		   "lowerdir=" HOST ",upperdir=" STAGE "/upper,workdir=" STAGE "/work");
+	overlay("root", HOST, ROOT);
 	may_mount("proc", ROOT "/proc", NULL);
 	may_mount("sysfs", ROOT "/sys", NULL);
 	may_mount("cgroup2", ROOT "/sys/fs/cgroup", NULL);
 	must_mount("devtmpfs", ROOT "/dev", "devtmpfs", 0, "mode=0755");
 	may_mount("devpts", ROOT "/dev/pts", "ptmxmode=0666,mode=0620,gid=5");
 	may_mount("tmpfs", ROOT "/dev/shm", "mode=1777");
-	for (size_t i = 0; i < request->directories; i++) {
-		char target[4096 + sizeof(ROOT)];
+	for (size_t i = 0; i < request->overlaid; i++) {
+		char lower[100];
 
-		snprintf(target, sizeof(target), ROOT "%s", request->writable[i]);
-		must_mount("hostfs", target, "hostfs", 0, request->writable[i]);
+		snprintf(name, sizeof(name), "show%zu", i);
+		snprintf(lower, sizeof(lower), STAGE "/%s", name);
+		mkdir(lower, 0755);
+		mount_share(request, name, request->shown[i], lower, MS_RDONLY);
+		snprintf(target, sizeof(target), ROOT "%s", request->shown[i]);
+		make_directories(target);
+		overlay(name, lower, target);
 	}
-	/* Over the old root, as a mere chroot would forbid user namespaces. */
-	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+	for (size_t i = 0; i < request->directories; i++) {
+		snprintf(name, sizeof(name), "write%zu", i);
+		snprintf(target, sizeof(target), ROOT "%s", request->writable[i]);
+		make_directories(target);
+		mount_share(request, name, request->writable[i], target, 0);
+	}
+	/*
+	 * Over the old root, as a mere chroot would forbid user namespaces; but not for the kernel,
+	 * which shares this process's root, and calls /modprobe there.
+	 */
+	if (unshare(CLONE_FS) < 0 || chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
 		fail("enter the overlay");
 	symlink("/proc/self/fd", "/dev/fd");
 	symlink("/proc/self/fd/0", "/dev/stdin");
 	symlink("/proc/self/fd/1", "/dev/stdout");
 	symlink("/proc/self/fd/2", "/dev/stderr");
+	mkdir("/dev/net", 0755);
+	mknod("/dev/net/tun", S_IFCHR, makedev(10, 200)); /* where a module has yet to bring it */
 	chmod("/dev/net/tun", 0666); /* as udev does it */
 	chmod("/dev/ptmx", 0666);
+}
+
+static int load(const char *path)
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	int result = file < 0 ? -1 : syscall(SYS_finit_module, file, "", 0);
+
+	if (file >= 0)
+		close(file);
+	return result < 0 && errno != EEXIST ? -1 : 0;
+}
+
+/*
+ * As /modprobe: load a module that the kernel asks for by its name or one of its aliases, each line
+ * of the index being one of these and what has to be loaded for it, with dashes as underscores.
+ */
+static int load_wanted(char *wanted)
+{
+	char *entry = NULL, *pattern, *path, *rest;
+	size_t size = 0;
+	int result = 1;
+	FILE *index = fopen(MODULES "/index", "re");
+
+	for (char *dash = wanted; (dash = strchr(dash, '-')); *dash = '_')
+		;
+	while (index && getline(&entry, &size, index) > 0) {
+		pattern = strtok_r(entry, " \n", &rest);
+		if (!pattern || fnmatch(pattern, wanted, 0) != 0)
+			continue;
+		for (result = 0; (path = strtok_r(NULL, " \n", &rest));)
+			if (load(path) < 0)
+				result = 1;
+	}
+	if (index)
+		fclose(index);
+	free(entry);
+	return result;
+}
+
+static void load_modules(const struct request *request)
+{
+	for (size_t i = 0; i < request->loaded; i++)
+		if (load(request->modules[i]) < 0)
+			fail("load %s", request->modules[i]);
+	if (request->loaded) {
+		mkdir(MODULES, 0755);
+		mount_share(request, "modules", MODULES, MODULES, MS_RDONLY);
+	}
 }
 
 /* Nothing else runs on this kernel, so that its limits need not be as tight as a host's. */
@@ -608,17 +744,20 @@ static int run(const struct request *request, int given)
 	return status;
 }
 
-int main(void)
+int main(int count, char **words)
 {
 	struct request request;
 	int given = -1;
 
+	if (!strcmp(words[0], "/modprobe"))
+		return load_wanted(words[count - 1]);
 	must_mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	while (open("/dev/null", O_RDWR) < 2)
 		; /* so that no stream of ours gets a number below 3 */
 	signal(SIGPIPE, SIG_IGN);
-	open_line();
 	request = read_request();
+	open_line(request.line);
+	load_modules(&request);
 	if (request.input && (given = open(request.input, O_RDONLY | O_CLOEXEC)) < 0)
 		fail("open %s", request.input);
 	show_files(&request);

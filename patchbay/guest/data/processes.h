@@ -219,6 +219,7 @@ static void describe_place(int process, unsigned long place, struct bytes *repor
 		fclose(maps);
 }
 
+#ifdef __x86_64__
 /* Where a thread is, and who called it as far as frame pointers tell; it is stopped for it. */
 static void describe_stack(int thread, struct bytes *report)
 {
@@ -246,3 +247,11 @@ static void describe_stack(int thread, struct bytes *report)
 	}
 	ptrace(PTRACE_DETACH, thread, 0, 0);
 }
+#else
+/* Only User-mode Linux finds out who spins, and that is x86. */
+static void describe_stack(int thread, struct bytes *report)
+{
+	(void)thread;
+	(void)report;
+}
+#endif
