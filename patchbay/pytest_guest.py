@@ -15,10 +15,11 @@ import pytest
 
 from actors.errors import PatchbayError
 from patchbay import clock
-from patchbay.guest.cache import best_kernel
+from patchbay.guest.host import this_host
+from patchbay.guest.launch import check_kernel
 
 
-def is_wanted(config: pytest.Config, kind: clock.TimeKind) -> bool:
+def is_wanted(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> bool:
     """Whether a guest has yet to be started for a session.
 
     Raises:
@@ -32,10 +33,16 @@ def is_wanted(config: pytest.Config, kind: clock.TimeKind) -> bool:
             )
         return False
     try:
-        best_kernel()
+        host = this_host()
+        check_kernel(host, qemu=not host.has_uml or any(map(_is_of_qemu, options)))
     except PatchbayError as error:
         raise pytest.UsageError(f"--patchbay-guest={kind}: {error}") from error
     return True
+
+
+def _is_of_qemu(option: str) -> bool:
+    """Whether only a guest under QEMU has an option, or it asks for one."""
+    return option.endswith("qemu") or option.startswith(("--root", "--accelerator"))
 
 
 def become_guest(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> NoReturn:

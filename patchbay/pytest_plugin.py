@@ -166,7 +166,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
     options = shlex.split(config.getoption("patchbay_guest_options") or "")
     options = options or list(config.getini("patchbay_guest_options"))
-    if is_wanted(config, kind):
+    if is_wanted(config, kind, options):
         if not config.getoption("tx", None):
             become_guest(config, kind, options)
         if kind != "real" and not any(each.startswith("--seed") for each in options):

@@ -47,9 +47,8 @@ def build(say: Callable[[str], None], source: str = "") -> Kernel:
     """
     if platform.machine() != "x86_64":
         raise HostNotCapable(
-            f"the guest kernel exists for x86_64 alone so far, and this machine is "
-            f"{platform.machine()}",
-            "use a lab without it, or an x86_64 machine",
+            f"User-mode Linux exists for x86_64 alone, and this machine is {platform.machine()}",
+            "patchbay kernel fetch, for a guest under QEMU",
         )
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ import time
 from actors.errors import HostNotCapable
 from patchbay.guest.cache import Kernel
 from patchbay.guest.channel import DONE, FAILED, Frames, number
+from patchbay.guest.host import this_host
 from patchbay.guest.launch import launch
 from patchbay.guest.options import LEAST_MEMORY, Guest
 from patchbay.guest.request import Request
@@ -60,5 +61,7 @@ def _refused(said: str) -> HostNotCapable:
     return HostNotCapable(
         f"this host does not let a guest kernel run: {' | '.join(lines) or 'it said nothing'}",
         "allow ptrace, or seccomp filters, to this process (in Docker: --cap-add SYS_PTRACE "
-        "--security-opt seccomp=unconfined)",
+        "--security-opt seccomp=unconfined)"
+        if this_host().has_uml
+        else "patchbay guest --accelerator tcg -- true, which says more",
     )

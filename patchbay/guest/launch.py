@@ -42,6 +42,20 @@ def is_qemu(guest: Guest, host: Host) -> bool:
     return True
 
 
+def check_kernel(host: Host, *, qemu: bool) -> None:
+    """Make sure that there is a kernel.
+
+    Raises:
+        HostNotCapable: there is none; the remedy gets one.
+    """
+    if not qemu:
+        best_kernel()
+        return
+    from patchbay.guest import stock
+
+    stock.best_stock_kernel(host)
+
+
 def launch(
     guest: Guest,
     request: Request,

@@ -205,6 +205,7 @@ def test_the_initial_file_system_is_one_that_cpio_describes():
     assert found == {
         "dev": (stat.S_IFDIR | 0o755, b""),
         "init": (stat.S_IFREG | 0o755, b"#!"),
+        "modprobe": (stat.S_IFLNK | 0o777, b"init"),
         "request": (stat.S_IFREG | 0o600, b"12345"),
         "TRAILER!!!": (0, b""),
     }
