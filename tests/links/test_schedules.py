@@ -16,6 +16,7 @@ from patchbay import (
     Schedule,
     Trace,
 )
+from tests.waiting import wait_until
 
 PATIENCE = 60.0
 CUT = LinkCondition(loss_pct=100)
@@ -126,7 +127,7 @@ def test_times_can_count_from_the_beginning_of_the_lab(net):
     long_ago = Schedule(Hold(CUT, 0.001), Hold("wifi", 10_000), Hold(CUT))
     eth0 = net.device("laptop").iface("eth0")
     eth0.set_condition(long_ago, "up", since="lab")
-    assert eth0.condition("up") == LinkCondition.WIFI
+    wait_until(lambda: eth0.condition("up") == LinkCondition.WIFI)
     eth0.set_condition(Schedule(Hold("wifi", 10_000), Hold(CUT)), since="now")
     assert eth0.condition("up") == LinkCondition.WIFI
     with pytest.raises(ConfigError, match="did you mean 'lab'"):
