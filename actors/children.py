@@ -186,9 +186,11 @@ class Child:
                 poll.poll(STACK_PAUSE)
                 # its handler blocks the signal while it writes
                 written = self._threads_that_block(actor.STACK_SIGNAL) <= deaf
-                while poll.poll(0):
-                    text += os.read(pipe, 1 << 16)
-                complete = written and bool(text)
+                while not complete and poll.poll(0):
+                    data = os.read(pipe, 1 << 16)
+                    text += data
+                    complete = not data  # it has died, perhaps of the signal
+                complete = complete or (written and bool(text))
         finally:
             os.close(pipe)
         return text.decode(errors="replace")
