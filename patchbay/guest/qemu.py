@@ -17,6 +17,7 @@ from pathlib import Path
 
 from actors.errors import HostNotCapable
 from patchbay.errors import Problems
+from patchbay.guest import tools
 from patchbay.guest.host import Host
 from patchbay.guest.machine import Machine
 from patchbay.guest.options import Accelerator, Guest
@@ -35,16 +36,6 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FIRST_WORD = 20
 """Seconds for a guest to start in a virtual machine of the host's, which takes one or two where it
 works: some hosts, themselves virtual machines, offer what does not work."""
-
-_PACKAGES = {
-    "apt-get": {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"},
-    "dnf": {"x86_64": "qemu-system-x86-core", "aarch64": "qemu-system-aarch64-core"},
-    "pacman": {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-aarch64"},
-    "apk": {"x86_64": "qemu-system-x86_64", "aarch64": "qemu-system-aarch64"},
-    "zypper": {"x86_64": "qemu-x86", "aarch64": "qemu-arm"},
-    "brew": {"x86_64": "qemu", "aarch64": "qemu"},
-}
-_INSTALL = {"pacman": "-S", "apk": "add"}
 
 
 def check_fits(guest: Guest) -> None:
@@ -237,11 +228,10 @@ def _speaks(line: int) -> bool:
 
 def install_command(architecture: str) -> str:
     """The command that installs QEMU for an architecture on this system."""
-    manager = next((each for each in _PACKAGES if shutil.which(each)), "")
+    manager = tools.package_manager()
     if not manager:
         return "install QEMU with this system's package manager"
-    root = "sudo " if manager != "brew" and os.geteuid() != 0 else ""
-    return f"{root}{manager} {_INSTALL.get(manager, 'install')} {_PACKAGES[manager][architecture]}"
+    return tools.install_command([f"qemu-system-{architecture}"], manager, root=os.geteuid() == 0)
 
 
 def _append(kernel: StockKernel, guest: Guest) -> str:

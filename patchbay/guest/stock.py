@@ -218,8 +218,9 @@ def _unpack(package: bytes, name: str, origin: str, directory: Path) -> StockKer
     if architecture is None or len(images) != 1:
         raise _no_kernel(name, "it holds no kernel for x86-64 or arm64")
     (directory / "vmlinuz").write_bytes(images[0])
-    programs = _wanted({path: data for path, data in content.items() if "/kernel/" in path})
-    modules = {key: read_module(key, data) for key, data in programs.items()}
+    programs, modules = _wanted(
+        {path: data for path, data in content.items() if "/kernel/" in path}
+    )
     (directory / "modules").mkdir()
     for key, data in programs.items():
         (directory / "modules" / f"{key}.ko").write_bytes(data)
@@ -238,17 +239,19 @@ def _unpack(package: bytes, name: str, origin: str, directory: Path) -> StockKer
     return kernel
 
 
-def _wanted(content: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The modules that a guest may want and what these need, by name, as programs."""
+def _wanted(content: Mapping[str, bytes]) -> tuple[dict[str, bytes], dict[str, Module]]:
+    """The modules that a guest may want and what these need, by name: programs, and what they say."""
     paths = {_name(path): path for path in content}
     waiting = [name for name, path in paths.items() if _is_wanted(path.split("/kernel/")[1])]
     programs: dict[str, bytes] = {}
+    modules: dict[str, Module] = {}
     while waiting:
         name = waiting.pop()
         if name not in programs and name in paths:
             programs[name] = _program(paths[name], content[paths[name]])
-            waiting += _module(name, programs[name]).needs
-    return programs
+            modules[name] = _module(name, programs[name])
+            waiting += modules[name].needs
+    return programs, modules
 
 
 def _module(name: str, program: bytes) -> Module:

@@ -1,4 +1,4 @@
-"""The programs that building a kernel takes, and the command that installs the missing ones."""
+"""The programs that guests take, and the command that installs the missing ones."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from collections.abc import Mapping
 
 from actors.errors import HostNotCapable
 
+_X86, _ARM = "qemu-system-x86_64", "qemu-system-aarch64"
 _PACKAGES = {
-    "apt": {"xz": "xz-utils", "gcc": "gcc libc6-dev"},
-    "dnf": {"gcc": "gcc glibc-static"},
-    "pacman": {},
+    "apt": {
+        "xz": "xz-utils",
+        "gcc": "gcc libc6-dev",
+        _X86: "qemu-system-x86",
+        _ARM: "qemu-system-arm",
+    },
+    "dnf": {"gcc": "gcc glibc-static", _X86: "qemu-system-x86-core", _ARM: f"{_ARM}-core"},
+    "pacman": {_X86: "qemu-system-x86"},
     "apk": {"gcc": "gcc musl-dev linux-headers"},
-    "zypper": {"gcc": "gcc glibc-devel-static"},
+    "zypper": {"gcc": "gcc glibc-devel-static", _X86: "qemu-x86", _ARM: "qemu-arm"},
+    "brew": {_X86: "qemu", _ARM: "qemu"},
 }
 """The packages, where they are not named like the program."""
 
@@ -23,6 +30,7 @@ _COMMANDS = {
     "pacman": "pacman -S",
     "apk": "apk add",
     "zypper": "zypper install",
+    "brew": "brew install",
 }
 
 NEEDED = ("gcc", "make", "flex", "bison", "bc", "patch", "tar", "xz")
@@ -37,11 +45,15 @@ def check_tools() -> None:
     """
     lacking = [name for name in NEEDED if shutil.which(name) is None]
     if lacking:
-        manager = next((each for each in _COMMANDS if shutil.which(_COMMANDS[each].split()[0])), "")
         raise HostNotCapable(
             f"building a kernel needs {', '.join(lacking)}",
-            install_command(lacking, manager, root=os.geteuid() == 0),
+            install_command(lacking, package_manager(), root=os.geteuid() == 0),
         )
+
+
+def package_manager() -> str:
+    """The package manager of this system; `""` if it has none that is known."""
+    return next((each for each in _COMMANDS if shutil.which(_COMMANDS[each].split()[0])), "")
 
 
 def install_command(programs: list[str], manager: str, *, root: bool) -> str:
@@ -50,4 +62,5 @@ def install_command(programs: list[str], manager: str, *, root: bool) -> str:
         return f"install {', '.join(programs)} with this system's package manager"
     names: Mapping[str, str] = _PACKAGES[manager]
     packages = " ".join(dict.fromkeys(names.get(each, each) for each in programs))
-    return f"{'' if root else 'sudo '}{_COMMANDS[manager]} {packages}"
+    sudo = "" if root or manager == "brew" else "sudo "  # Homebrew refuses root
+    return f"{sudo}{_COMMANDS[manager]} {packages}"

@@ -209,6 +209,29 @@ def per_cent(chance_told: int) -> float:
     )
 
 
+def slot_times(slots: Slots) -> tuple[int, int]:
+    """The nanoseconds of the shortest and the longest slot; without any the kernel has no slots."""
+    least = max(1, round(slots.interval_ms * MILLISECOND))
+    most = slots.interval_max_ms
+    return least, least if most is None else round(most * MILLISECOND)
+
+
+def loss_chances(model: GilbertElliott | FourState) -> tuple[int, ...]:
+    """The probabilities of a model of loss as the kernel has them, in its order."""
+    per_cents: tuple[float, ...]
+    if isinstance(model, GilbertElliott):
+        per_cents = (
+            *(model.to_bad_pct, model.to_good_pct),
+            *(100 - model.loss_bad_pct, model.loss_good_pct),
+        )
+    else:
+        per_cents = (
+            *(model.p13_pct, model.p31_pct or 0, model.p32_pct),
+            *(model.p14_pct, model.p23_pct),
+        )
+    return tuple(map(chance, per_cents))
+
+
 def queue_bytes(condition: LinkCondition, frame: int) -> int:
     """How many bytes wait for the rate at most.
 

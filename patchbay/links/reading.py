@@ -11,8 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from patchbay.links.queues import BYTES_PER_KBIT, MILLISECOND, Chain, Netem, chance
-from patchbay.values import FourState, GilbertElliott, LinkCondition
+from patchbay.links.queues import (
+    BYTES_PER_KBIT,
+    MILLISECOND,
+    Chain,
+    Netem,
+    chance,
+    loss_chances,
+    slot_times,
+)
+from patchbay.values import LinkCondition
 
 _Fields = dict[str, Any]
 
@@ -48,7 +56,7 @@ def _parts(chain: Chain) -> dict[str, Any]:
     return {
         "latency": netem.latency,
         "jitter": (netem.jitter, netem.ordered or not netem.jitter),
-        "loss": (chance(netem.loss), _model(netem.loss_model)),
+        "loss": (chance(netem.loss), netem.loss_model and loss_chances(netem.loss_model)),
         "duplicate": chance(netem.duplicate),
         "reorder": chance(netem.reorder),
         "corrupt": chance(netem.corrupt),
@@ -58,38 +66,9 @@ def _parts(chain: Chain) -> dict[str, Any]:
     }
 
 
-def _model(model: GilbertElliott | FourState | None) -> tuple[int, ...]:
-    shares: tuple[float, ...]
-    match model:
-        case GilbertElliott():
-            shares = (
-                model.to_bad_pct,
-                model.to_good_pct,
-                model.loss_bad_pct,
-                model.loss_good_pct,
-            )
-        case FourState():
-            shares = (
-                model.p13_pct,
-                model.p31_pct or 0,
-                model.p32_pct,
-                model.p23_pct,
-                model.p14_pct,
-            )
-        case None:
-            return ()
-    return tuple(map(chance, shares))
-
-
-def _slots(netem: Netem) -> tuple[int, int, int | None, int | None] | None:
+def _slots(netem: Netem) -> tuple[int | None, ...] | None:
     slots = netem.slots
-    if slots is None:
-        return None
-    # of no time at all the kernel has its shortest
-    least = max(1, round(slots.interval_ms * MILLISECOND))
-    most = slots.interval_max_ms
-    longest = least if most is None else round(most * MILLISECOND)
-    return least, longest, slots.max_packets, slots.max_bytes
+    return None if slots is None else (*slot_times(slots), slots.max_packets, slots.max_bytes)
 
 
 # -- what differs is what the kernel says

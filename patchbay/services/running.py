@@ -156,7 +156,7 @@ class Services:
             )
             yield DatagramServer(
                 self._loop,
-                self._bound6(service, nat_pmp.PORT),
+                self._bound(service, nat_pmp.PORT, v6=True),
                 lambda data, source: pcp.answer(data, ip_address(source[0]), leases, wall),
             )
 
@@ -244,31 +244,22 @@ class Services:
             undo.pop_all()
         return made
 
-    def _bound(self, service: _Wanted, port: int, group: str | None = None) -> socket.socket:
-        """A UDP socket that hears its LAN alone; and a group, if there is one."""
+    def _bound(
+        self, service: _Wanted, port: int, group: str | None = None, *, v6: bool = False
+    ) -> socket.socket:
+        """A UDP socket that hears its LAN alone; and a group of IPv4, if there is one."""
         with self._kernel.inside(service.node):
-            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            made = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
         with contextlib.ExitStack() as undo:
             undo.callback(made.close)
+            if v6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LAN_BRIDGE.encode())
-            made.bind(("" if group else str(service.own), port))
+            made.bind(("" if group or v6 else str(service.own), port))
             if group is not None:
                 joined = socket.inet_aton(group) + service.own.packed
                 made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
-            undo.pop_all()
-        return made
-
-    def _bound6(self, service: _Wanted, port: int) -> socket.socket:
-        """A UDP socket that hears its LAN alone, over IPv6."""
-        with self._kernel.inside(service.node):
-            made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        with contextlib.ExitStack() as undo:
-            undo.callback(made.close)
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LAN_BRIDGE.encode())
-            made.bind(("::", port))
             undo.pop_all()
         return made
 

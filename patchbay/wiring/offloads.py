@@ -47,12 +47,7 @@ def cut_all_but_tcp(route: Connection, interface: str) -> None:
     Raises:
         OSError: there is no such interface.
     """
-    try:
-        _switch(route, interface, on=False)
-    except OSError as error:
-        if error.errno not in _NOT_THERE:
-            raise
-        route.ask(messages.set_segments(interface, 1))
+    _cut(route, interface, most=1, others=False)
 
 
 def cut_nothing(route: Connection, interface: str) -> None:
@@ -61,12 +56,17 @@ def cut_nothing(route: Connection, interface: str) -> None:
     Raises:
         OSError: there is no such interface.
     """
+    _cut(route, interface, most=SEGMENTS, others=True)
+
+
+def _cut(route: Connection, interface: str, *, most: int, others: bool) -> None:
+    """Let those pass whole that are not of TCP, or not; where these are all alike, so many in one."""
     try:
-        _switch(route, interface, on=True)
+        _switch(route, interface, on=others)
     except OSError as error:
         if error.errno not in _NOT_THERE:
             raise
-        route.ask(messages.set_segments(interface, SEGMENTS))
+        route.ask(messages.set_segments(interface, most))
 
 
 def _switch(route: Connection, interface: str, *, on: bool) -> None:

@@ -8,7 +8,15 @@ from __future__ import annotations
 import struct
 from struct import Struct
 
-from patchbay.links.queues import UNLIMITED, Netem, Queue, Shaper, chance
+from patchbay.links.queues import (
+    UNLIMITED,
+    Netem,
+    Queue,
+    Shaper,
+    chance,
+    loss_chances,
+    slot_times,
+)
 from patchbay.values import FourState, GilbertElliott
 from patchbay.wiring.netlink import (
     NLM_F_CREATE,
@@ -172,12 +180,8 @@ def netem(of: Netem) -> bytes:
 def _slot(of: Netem) -> bytes:
     if of.slots is None:
         return NETEM_SLOT.pack(0, 0, 0, 0, 0, 0)
-    # without any least time the kernel has no slots at all
-    least = max(1, round(of.slots.interval_ms * 1_000_000))
-    most = of.slots.interval_max_ms
     return NETEM_SLOT.pack(
-        least,
-        least if most is None else round(most * 1_000_000),
+        *slot_times(of.slots),
         of.slots.max_packets or 0,
         of.slots.max_bytes or 0,
         0,
@@ -187,25 +191,8 @@ def _slot(of: Netem) -> bytes:
 
 def _loss_model(model: GilbertElliott | FourState) -> bytes:
     if isinstance(model, GilbertElliott):
-        return attribute(
-            NETEM_LOSS_GE,
-            NETEM_GE.pack(
-                chance(model.to_bad_pct),
-                chance(model.to_good_pct),
-                chance(100 - model.loss_bad_pct),
-                chance(model.loss_good_pct),
-            ),
-        )
-    return attribute(
-        NETEM_LOSS_GI,
-        NETEM_GI.pack(
-            chance(model.p13_pct),
-            chance(model.p31_pct or 0),
-            chance(model.p32_pct),
-            chance(model.p14_pct),
-            chance(model.p23_pct),
-        ),
-    )
+        return attribute(NETEM_LOSS_GE, NETEM_GE.pack(*loss_chances(model)))
+    return attribute(NETEM_LOSS_GI, NETEM_GI.pack(*loss_chances(model)))
 
 
 def netem_attributes(options: bytes) -> dict[int, bytes]:

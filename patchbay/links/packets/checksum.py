@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from patchbay.links.packets.frame import ETHERNET, HEADER, OFFERED, Frame
+from patchbay.links.packets.frame import ETHERNET, HEADER, NEEDS_CHECKSUM, OFFERED, Frame
 from patchbay.links.packets.headers import TCP, UDP, Headers, parse
 
-_NEEDS_CHECKSUM = 1
 _ICMP, _ICMPV6 = 1, 58
 _FIELDS = {TCP: 16, UDP: 6, _ICMP: 2, _ICMPV6: 2}
 """Where a checksum is in the header of its protocol."""
@@ -27,7 +26,7 @@ def ones_complement_sum(data: bytes | memoryview) -> int:
 def complete(frame: Frame) -> None:
     """Write the checksum that the sender has left to its network card, if it has."""
     flags, _, _, _, start, offset = OFFERED.unpack_from(frame.buffer)
-    if not flags & _NEEDS_CHECKSUM:
+    if not flags & NEEDS_CHECKSUM:
         return
     at = HEADER + start + offset
     end = HEADER + frame.size

@@ -8,6 +8,8 @@ from typing import Protocol
 OFFERED = struct.Struct("=BBHHHH")
 """What the kernel says about a frame (`struct virtio_net_hdr`): flags, kind of segmentation, bytes
 of headers, bytes of a segment, where its checksum's bytes begin, and where in these it is."""
+NEEDS_CHECKSUM = 1
+"""The flag of a frame whose checksum is left to the network card."""
 HEADER = OFFERED.size
 """Bytes before each frame."""
 ETHERNET = 14

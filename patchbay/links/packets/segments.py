@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import struct
 
-from patchbay.links.packets.frame import ETHERNET, HEADER, OFFERED, Frame, Pool
+from patchbay.links.packets.frame import ETHERNET, HEADER, NEEDS_CHECKSUM, OFFERED, Frame, Pool
 
-_NEEDS_CHECKSUM = 1
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TYPES = {1: _IPV4, 4: _IPV6}
 """VIRTIO_NET_HDR_GSO_TCPV4 and _TCPV6, and what the frames are."""
@@ -206,7 +205,7 @@ def _whole_of(frame: Frame, pool: Pool) -> _Whole | None:
     (ethertype,) = _WORD.unpack_from(buffer, _NETWORK - 2)
     transport = HEADER + start
     if (
-        not flags & _NEEDS_CHECKSUM
+        not flags & NEEDS_CHECKSUM
         or not size
         or at != _CHECKSUM
         or _TYPES.get(kind) != ethertype
