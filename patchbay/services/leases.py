@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 
 from patchbay.errors import PatchbayError
 from patchbay.rules import marks
+from patchbay.services.ends import left, until_first
 from patchbay.services.mapper import Lease, Refused
 from patchbay.values import PortMapping
 from patchbay.wiring.conntrack import ConntrackEntry
@@ -66,11 +67,8 @@ class Leases:
 
     def leases(self) -> list[Lease]:
         """Every mapping that there is, with the seconds it has left."""
-        now = time.monotonic()
         return [
-            held.lease
-            if math.isinf(held.end)
-            else replace(held.lease, lifetime=max(1, math.ceil(held.end - now)))
+            held.lease if math.isinf(held.end) else replace(held.lease, lifetime=left(held.end))
             for held in self._held.values()
         ]
 
@@ -117,8 +115,7 @@ class Leases:
 
     def due(self) -> float | None:
         """Seconds until the next mapping ends; None if none ever does."""
-        ends = [held.end for held in self._held.values() if not math.isinf(held.end)]
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+        return until_first(held.end for held in self._held.values())
 
     def expire(self) -> None:
         """Give up what nobody renewed in time."""

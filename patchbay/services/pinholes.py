@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -11,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from patchbay.errors import PatchbayError
 from patchbay.rules.firewall import idle_timeout
+from patchbay.services.ends import left, until_first
 from patchbay.services.mapper import LONGEST, PinholeLease, Refused
 from patchbay.topology.model import Router, Topology
 from patchbay.values import FirewallConfig, Pinhole
@@ -56,11 +56,7 @@ class Pinholes:
 
     def pinholes(self) -> list[PinholeLease]:
         """Every way in that there is, with the seconds it has left."""
-        now = time.monotonic()
-        return [
-            replace(lease, lifetime=max(1, math.ceil(end - now)))
-            for lease, end in self._held.values()
-        ]
+        return [replace(lease, lifetime=left(end)) for lease, end in self._held.values()]
 
     def is_host(self, client: IPv4Address, host: IPv6Address) -> bool:
         """Whether two addresses are of one host of the LAN."""
@@ -110,9 +106,7 @@ class Pinholes:
 
     def due(self) -> float | None:
         """Seconds until the next way in ends; None if there is none."""
-        if not self._held:
-            return None
-        return max(0.0, min(end for _, end in self._held.values()) - time.monotonic())
+        return until_first(end for _, end in self._held.values())
 
     def expire(self) -> None:
         """Give up what nobody renewed in time."""

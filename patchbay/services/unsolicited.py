@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from patchbay.links.packets import headers
 from patchbay.links.packets.checksum import ones_complement_sum
+from patchbay.links.packets.frame import Heap
 from patchbay.rules.words import L4Proto
+from patchbay.services.ends import until_first
 from patchbay.services.sockets import Loop
 from patchbay.wiring.conntrack import ConntrackTuple
 from patchbay.wiring.packet_log import PacketLog
@@ -25,8 +28,10 @@ MOST = 256
 2.4 f), and a flood of SYNs fills no memory."""
 _UNREACHABLE, _UNREACHABLE6 = 3, 1
 _PORT, _PROHIBITED, _PROHIBITED6 = 3, 13, 1
-_V4, _V6 = (9, 12, 20), (6, 8, 40)
-"""Where IP headers say what follows, and have their addresses; and their lengths."""
+_ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
+_IPV6_HEADER = 40
+_QUOTED = 8
+"""Bytes of its transport header that an error is about at least (RFC 792)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +54,20 @@ class Syn:
 
 def parse(packet: bytes) -> Syn | None:
     """The SYN that a packet is; None if its TCP header does not follow its IP header."""
-    if len(packet) < _V4[2]:
+    version = packet[0] >> 4 if packet else 0
+    frame = Heap().frame(bytes(12) + _ETHERTYPES.get(version, bytes(2)) + packet)
+    found = headers.parse(frame)
+    if found is None or found.protocol != L4Proto.TCP or found.ports is None:
         return None
-    protocol, addresses, end = _V4 if packet[0] >> 4 == 4 else _V6
-    size = 4 if end == _V4[2] else 16
-    head = end if size == 16 else 4 * (packet[0] & 0xF)
-    if len(packet) < head + 8 or packet[protocol] != L4Proto.TCP:
+    behind = found.transport is None or found.transport + _QUOTED > found.end
+    extended = version == 6 and found.transport != found.network + _IPV6_HEADER
+    if behind or extended:
         return None
-    source, destination = struct.unpack_from("!HH", packet, head)
-    middle = addresses + size
+    source, destination = found.ports
     flow = ConntrackTuple(
-        source=ip_address(packet[addresses:middle]),
+        source=ip_address(found.source),
         source_port=source,
-        destination=ip_address(packet[middle : middle + size]),
+        destination=ip_address(found.destination),
         destination_port=destination,
     )
     return Syn(flow, packet)
@@ -114,9 +120,7 @@ class Unsolicited:
 
     def due(self) -> float | None:
         """Seconds until the next one is answered; None if none waits."""
-        if not self._waiting:
-            return None
-        return max(0.0, min(end for end, _ in self._waiting.values()) - time.monotonic())
+        return until_first(end for end, _ in self._waiting.values())
 
     def expire(self) -> None:
         """Answer those that have waited long enough."""
