@@ -10,6 +10,7 @@ from http.client import HTTPConnection
 from ipaddress import IPv6Address
 
 import pytest
+from asking import answered, answers, run_upnpc
 
 from patchbay import Pinhole
 from tests.waiting import wait_until
@@ -32,20 +33,12 @@ def net(lab):
     return lab
 
 
-def _answers(kind, target, patience):
-    with socket.socket(socket.AF_INET6, kind) as sock:
-        sock.settimeout(patience)
-        sock.connect(target)
-        sock.send(b"?\n")
-        return sock.recv(100).decode()
-
-
 def comes_in(source, host, protocol, port, patience=PATIENCE):
     """Whether somebody outside is answered by a port of a host."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     with host.reflector(protocol, port):
         try:
-            told = source.call(_answers, kind, (str(host.ip6), port), patience)
+            told = source.call(answered, socket.AF_INET6, kind, (str(host.ip6), port), patience)
         except TimeoutError:
             return False
         return str(source.ip6) in told
@@ -62,19 +55,9 @@ def hole(host, protocol, port, **remote):
 # ---- PCP -----------------------------------------------------------------------------------------
 
 
-def _ask(gateway, requests):
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(PATIENCE)
-        sock.connect((gateway, 5351))
-        answers = []
-        for request in requests:
-            sock.send(request)
-            answers.append(sock.recv(2000))
-        return answers
-
-
 def ask(host, *requests):
-    return host.call(_ask, str(host.lab.router("home").iface("lan").ip6), requests)
+    gateway = str(host.lab.router("home").iface("lan").ip6)
+    return host.call(answers, socket.AF_INET6, (gateway, 5351), requests, PATIENCE)
 
 
 def pcp(host, port, wanted, lifetime, *, nonce=b"twelve bytes", protocol=17, options=b""):
@@ -235,19 +218,8 @@ def test_upnpc_opens_and_shuts(net):
     outside, laptop, home = net.device("outside"), net.device("laptop"), net.router("home")
 
     def upnpc(*arguments):
-        # -i, as it takes a router whose address is one for benchmarks for one that is offline
         page = f"http://{laptop.iface('eth0').gateway}:49000/description.xml"
-        command = ["upnpc", "-i", "-u", page, *arguments]
-        told = ""
-
-        def found():
-            nonlocal told
-            done = laptop.run(command, capture_output=True, text=True, timeout=60)
-            told = done.stdout  # without much, if the router took too long for it
-            return not re.search("No IGD|No valid", done.stdout + done.stderr)
-
-        wait_until(found)
-        return told
+        return run_upnpc(laptop, "-u", page, *arguments).stdout
 
     assert "Inbound Pinhole Allowed: Yes" in upnpc("-S")
     opened = upnpc("-A", str(outside.ip6), "0", str(laptop.ip6), "5000", "tcp", "600")

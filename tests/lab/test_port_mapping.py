@@ -6,10 +6,10 @@ import re
 import shutil
 import socket
 import struct
-import time
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
+from asking import answered, answers, run_upnpc
 
 from patchbay import NatConfig, PortForward, PortMapping
 from tests.waiting import wait_until
@@ -33,19 +33,12 @@ PATIENCE, BRIEFLY = 30, 0.3
 """Seconds to wait for what is to come, and for what is not."""
 
 
-def _answers(kind, target, patience):
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.settimeout(patience)
-        sock.connect(target)
-        sock.send(b"?\n")
-        return sock.recv(100).decode()
-
-
 def reached(net, protocol, port, patience=PATIENCE):
     """What the one outside is told by who is behind a port of the router."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     outside, home = net.device("outside"), net.router("home")
-    return outside.call(_answers, kind, (str(home.uplink_ip), port), patience)
+    target = str(home.uplink_ip), port
+    return outside.call(answered, socket.AF_INET, kind, target, patience)
 
 
 def unreached(net, protocol, port):
@@ -65,20 +58,10 @@ def wait_until_gone(home, gone):
     wait_until(lambda: gone not in home.port_mappings, patience=EXPIRY)
 
 
-def _ask(host, port, requests):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(10)
-        sock.connect((host, port))
-        answers = []
-        for request in requests:
-            sock.send(request)
-            answers.append(sock.recv(2000))
-        return answers
-
-
 def ask(host, *requests):
     """What the router answers at the port of NAT-PMP and PCP."""
-    return host.call(_ask, str(host.iface("eth0").gateway), 5351, requests)
+    gateway = str(host.iface("eth0").gateway)
+    return host.call(answers, socket.AF_INET, (gateway, 5351), requests, PATIENCE)
 
 
 # ---- NAT-PMP -------------------------------------------------------------------------------------
@@ -143,11 +126,13 @@ def test_a_mapped_port_turns_back_inside_where_the_nat_does(net):
     outside = str(home.uplink_ip), 6001
     for protocol, kind in (("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)):
         with laptop.reflector(protocol, 6000):
-            assert f" {home.uplink_ip} " in desk.call(_answers, kind, outside, PATIENCE)
+            assert f" {home.uplink_ip} " in desk.call(
+                answered, socket.AF_INET, kind, outside, PATIENCE
+            )
     home.set_nat("home_legacy", flush=True)
     with laptop.reflector(port=6000):
         with pytest.raises(ConnectionRefusedError):  # by the router, who has nobody there
-            desk.call(_answers, socket.SOCK_DGRAM, outside, PATIENCE)
+            desk.call(answered, socket.AF_INET, socket.SOCK_DGRAM, outside, PATIENCE)
         assert reached(net, "udp", 6001)
 
 
@@ -266,15 +251,7 @@ def test_upnpc_finds_the_router_maps_lists_and_deletes(net):
     laptop, home = net.device("laptop"), net.router("home")
 
     def upnpc(*arguments):
-        # -i, as it takes a router whose address is one for benchmarks for one that is offline
-        command = ["upnpc", "-i", *arguments]
-        deadline = time.monotonic() + 60
-        while True:
-            done = laptop.run(command, capture_output=True, text=True, timeout=60)
-            # it waits 2 s for a router to be found, and for its pages: a busy machine may take more
-            found = not re.search("No IGD|No valid", done.stdout + done.stderr)
-            if found or time.monotonic() > deadline:
-                break
+        done = run_upnpc(laptop, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
