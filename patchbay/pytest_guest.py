@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import os
 import shlex
@@ -34,15 +35,22 @@ def is_wanted(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str
         return False
     try:
         host = this_host()
-        check_kernel(host, qemu=not host.has_uml or any(map(_is_of_qemu, options)))
+        check_kernel(host, qemu=not host.has_uml or ask_for_qemu(options))
     except PatchbayError as error:
         raise pytest.UsageError(f"--patchbay-guest={kind}: {error}") from error
     return True
 
 
-def _is_of_qemu(option: str) -> bool:
-    """Whether only a guest under QEMU has an option, or it asks for one."""
-    return option.endswith("qemu") or option.startswith(("--root", "--accelerator"))
+def ask_for_qemu(options: Sequence[str]) -> bool:
+    """Whether options of `patchbay guest` ask for QEMU, or for what only QEMU has."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    for name in ("--machine", "--root", "--accelerator"):
+        parser.add_argument(name)
+    try:
+        asked, _ = parser.parse_known_args(options)
+    except argparse.ArgumentError:
+        return False  # the guest says what is wrong
+    return asked.machine == "qemu" or bool(asked.root) or asked.accelerator not in (None, "auto")
 
 
 def become_guest(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> NoReturn:

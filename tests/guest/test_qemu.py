@@ -25,13 +25,14 @@ from actors.errors import HostNotCapable
 from patchbay.errors import ConfigError
 from patchbay.guest import packages
 from patchbay.guest.compiler import compiler_for
-from patchbay.guest.host import ARCHITECTURES, Host, architecture_of
+from patchbay.guest.host import ARCHITECTURES, Host, architecture_of, this_host
 from patchbay.guest.launch import is_qemu
 from patchbay.guest.modules import Module, index, load_order, read_module
 from patchbay.guest.options import Guest
 from patchbay.guest.qemu import adapted, check_fits, emulator_arguments, install_command
 from patchbay.guest.request import Request
 from patchbay.guest.stock import StockKernel, best_stock_kernel, fetch, stock_kernels
+from patchbay.pytest_guest import ask_for_qemu
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120
@@ -630,9 +631,32 @@ def test_no_qemu_is_left_when_its_parent_is_killed(played):
             os.close(emulator)
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--machine", "qemu"], True),
+        (["--machine=qemu"], True),
+        (["--root=/debian"], True),
+        (["--accelerator", "tcg"], True),
+        (["--accelerator=auto", "--memory", "4G", "--write=/tmp/qemu"], False),
+        (["--machine", "uml"], False),
+        (["--root"], False),
+    ],
+)
+def test_a_session_looks_for_the_kernel_of_its_guest(options, wanted):
+    assert ask_for_qemu(options) == wanted
+
+
+def can_run():
+    """Whether QEMU is here, and a kernel for it."""
+    try:
+        return shutil.which(best_stock_kernel(this_host()).kind.emulator) is not None
+    except HostNotCapable:
+        return False
+
+
 real = pytest.mark.skipif(
-    "PATCHBAY_QEMU_KERNEL" not in os.environ,
-    reason="only where PATCHBAY_QEMU_KERNEL names a kernel for QEMU: it takes seconds to start",
+    not can_run(), reason="needs QEMU, and a kernel for it: patchbay kernel fetch"
 )
 
 
