@@ -19,7 +19,8 @@ class LinkStats:
     Attributes:
         sent_packets: packets that left the link, each as a wire would carry it.
         drops: packets that were lost, by cause: `loss` by chance, `list` by a drop list, `program`
-            by a packet program, `queue` that was full, `aqm` by the queue's discipline, and what else the engine tells of.
+            by a packet program, `queue` that was full, `aqm` by the queue's discipline, and what
+            else the engine tells of.
         queued_packets: packets that are in it now: on their way, and waiting for the rate.
         queued_bytes: bytes of them.
         queue_delay_ms: what the rate takes for all that waits for it now: how long a packet that

@@ -16,7 +16,8 @@ class DropList:
 
     What counts are IP packets, from the moment on in which the list is set: numbers and times
     begin anew then, and go on as long as the condition's list stays the same. A packet is lost if
-    one of the three says so.
+    one of the three says so. What hosts send on their own about the link (neighbour discovery,
+    multicast listeners, IGMP) has no number unless `match` matches it.
 
     Attributes:
         packets: numbers of packets that are lost; the first packet is number 1.
@@ -24,8 +25,7 @@ class DropList:
             destination, protocol and ports. `[1]` loses the first packet of every flow.
         between_ms: pairs of times in milliseconds since the list was set; everything that comes
             from the first on and before the second is lost, ARP as well if there is no `match`.
-        match: the packets that the list is for; others are neither lost nor counted. None for
-            all, those of neighbour discovery and of multicast listeners among them with IPv6.
+        match: the packets that the list is for; others are neither lost nor counted. None for all.
     """
 
     packets: tuple[int, ...]

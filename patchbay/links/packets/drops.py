@@ -6,7 +6,7 @@ from collections import Counter
 
 from patchbay.links.packets.delay import MILLISECOND
 from patchbay.links.packets.frame import Frame
-from patchbay.links.packets.headers import matches, parse
+from patchbay.links.packets.headers import is_signalling, matches, parse
 from patchbay.links.packets.verdicts import NOTHING
 from patchbay.values import DropList
 
@@ -62,7 +62,7 @@ class Drops:
         lost = self._is_between(drops, now)
         if lost:
             self.reason = NOTHING
-        if headers is None:
+        if headers is None or (drops.match is None and is_signalling(frame)):
             return lost
         self._count += 1
         if self._count in self._numbers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -10,10 +11,18 @@ from patchbay.values import FlowMatch
 
 TCP, UDP, SCTP = 6, 17, 132
 _WITH_PORTS = frozenset({TCP, UDP, SCTP})
-_IPV4, _IPV6, _VLAN = 0x0800, 0x86DD, 0x8100
+_IPV4, _IPV6, _ARP, _VLAN = 0x0800, 0x86DD, 0x0806, 0x8100
 _EXTENSIONS = frozenset({0, 43, 60, 135})
 """IPv6 extension headers of the common form: hop-by-hop, routing, destination, mobility."""
 _FRAGMENT = 44
+_IGMP, _ICMPV6 = 2, 58
+_SIGNALS = frozenset({*range(130, 138), 143})
+"""Types of ICMPv6 for multicast listeners (RFC 3810) and neighbour discovery (RFC 4861)."""
+_KIND = HEADER + ETHERNET - 2
+"""Offset of the EtherType of a frame without a VLAN tag."""
+_SHORTEST = ETHERNET + 20
+"""Bytes of a frame with a header of IPv4; one of ARP has more."""
+_WORD = struct.Struct("!H")
 _ECT = 0b11
 """The two bits of ECN; both set is the mark CE (RFC 3168, 5)."""
 
@@ -53,20 +62,26 @@ class Headers:
 
 def parse(frame: Frame) -> Headers | None:
     """Return what a frame says of its IP packet; None if there is none, or not a whole header."""
-    buffer = frame.head
+    ethertype, network = _content(frame)
     limit = HEADER + frame.size
-    kind = HEADER + ETHERNET - 2
-    while kind + 2 <= limit and int.from_bytes(buffer[kind : kind + 2]) == _VLAN:
-        kind += 4
-    network = kind + 2
-    if network + 20 > limit:
-        return None
-    ethertype = int.from_bytes(buffer[kind:network])
-    if ethertype == _IPV4:
-        return _ipv4(buffer, network, limit)
+    if ethertype == _IPV4 and network + 20 <= limit:
+        return _ipv4(frame.head, network, limit)
     if ethertype == _IPV6 and network + 40 <= limit:
-        return _ipv6(buffer, network, limit)
+        return _ipv6(frame.head, network, limit)
     return None
+
+
+def _content(frame: Frame) -> tuple[int, int]:
+    """The EtherType of what is in a frame, and where that begins: behind any VLAN tags."""
+    start, limit = HEADER + ETHERNET, HEADER + frame.size
+    if start > limit:
+        return 0, limit
+    buffer = frame.head
+    (ethertype,) = _WORD.unpack_from(buffer, start - 2)
+    while ethertype == _VLAN and start + 4 <= limit:
+        start += 4
+        (ethertype,) = _WORD.unpack_from(buffer, start - 2)
+    return ethertype, start
 
 
 def _ipv4(buffer: memoryview, network: int, limit: int) -> Headers | None:
@@ -152,12 +167,33 @@ def matches(match: FlowMatch, headers: Headers | None) -> bool:
     return True
 
 
+def is_signalling(frame: Frame) -> bool:
+    """Whether a frame is about its link: ARP, IGMP, multicast listeners, neighbour discovery.
+
+    Hosts send those on their own, at moments that nobody chooses.
+    """
+    buffer = frame.head
+    if frame.size < _SHORTEST:
+        return False
+    if buffer[_KIND] == 0x08 and not buffer[_KIND + 1]:
+        return buffer[_KIND + 11] == _IGMP  # where nearly all frames end
+    ethertype, network = _content(frame)
+    if ethertype == _IPV4:
+        return buffer[network + 9] == _IGMP
+    if ethertype != _IPV6:
+        return ethertype == _ARP
+    # those of multicast listeners have a hop-by-hop option before them
+    if buffer[network + 6] not in (_ICMPV6, 0):
+        return False
+    headers = parse(frame)
+    if headers is None or headers.protocol != _ICMPV6 or headers.transport is None:
+        return False
+    return headers.transport < headers.end and buffer[headers.transport] in _SIGNALS
+
+
 def ip_length(frame: Frame) -> int:
-    """Bytes of the frame behind its Ethernet header, and any VLAN tag."""
-    buffer, kind = frame.head, HEADER + ETHERNET - 2
-    while kind + 4 < HEADER + frame.size and int.from_bytes(buffer[kind : kind + 2]) == _VLAN:
-        kind += 4
-    return HEADER + frame.size - kind - 2
+    """Bytes of the frame behind its Ethernet header, and any VLAN tags."""
+    return HEADER + frame.size - _content(frame)[1]
 
 
 def mark_congestion(frame: Frame) -> bool:

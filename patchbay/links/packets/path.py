@@ -10,15 +10,16 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
+from random import Random
 
 from patchbay.links.packets.checksum import flip_bit
 from patchbay.links.packets.counters import Counters
-from patchbay.links.packets.delay import MILLISECOND, delays
+from patchbay.links.packets.delay import MILLISECOND
+from patchbay.links.packets.dice import Dice
 from patchbay.links.packets.drops import Drops
 from patchbay.links.packets.frame import Frame, Pool
 from patchbay.links.packets.gate import Gate
-from patchbay.links.packets.headers import ip_length
-from patchbay.links.packets.loss import loss_of
+from patchbay.links.packets.headers import ip_length, is_signalling
 from patchbay.links.packets.opportunities import Deliveries
 from patchbay.links.packets.queues import NO_LIMIT, queue_of
 from patchbay.links.packets.randomness import Streams
@@ -97,12 +98,9 @@ class Path:
         stream = self._streams.stream
         self._condition = condition
         self._drops.change(condition.drops)
-        self._loss = loss_of(condition, stream("loss"))
-        self._duplicate = condition.duplicate_pct / 100
-        self._corrupt = condition.corrupt_pct / 100
-        self._reorder = condition.reorder_pct / 100
         self._latency = round(condition.latency_ms * MILLISECOND)
-        self._delay = delays(condition, stream("delay"))
+        self._dice = Dice(condition, self._streams)
+        self._signal_dice: Dice | None = None
         slots = condition.slots
         self._slots = None if slots is None else SlotClock(slots, stream("slots"))
         self._byte_time = (
@@ -115,11 +113,9 @@ class Path:
             self._deliveries = Deliveries(opportunities)
         self._queue = queue_of(condition, stream("flows"), self._drop, self._mark)
         self._plain = (
-            self._loss is None
+            self._dice.none
             and self._drops.empty
             and condition.program is None
-            and not (self._duplicate or self._corrupt or self._reorder)
-            and self._delay is None
             and condition.mtu is None
         )
 
@@ -261,32 +257,42 @@ class Path:
         if condition.mtu is not None and ip_length(frame) > condition.mtu:
             self._drop(frame, "mtu")
             return
-        if self._loss is not None and self._loss.next():
+        dice = self._dice if self._dice.none else self._dice_for(frame)
+        if dice.loss is not None and dice.loss.next():
             self._drop(frame, "loss")
             return
         twin = None
-        if self._duplicate and self._streams.stream("duplicate").random() < self._duplicate:
+        if dice.duplicate is not None and dice.duplicate():
             twin = self._pool.copy(frame)
             twin.marks |= DUPLICATE
             self._counters.duplicated += 1
-        if self._corrupt:
-            self._maybe_corrupt(frame)
-        delay = self._latency if self._delay is None else self._delay()
+        if dice.corrupt is not None and dice.corrupt():
+            self._corrupt(frame, dice.bits)
+        delay = self._latency if dice.delay is None else dice.delay()
         overtakes = condition.jitter_reorders or extra > 0
-        if self._reorder and self._streams.stream("reorder").random() < self._reorder:
+        if dice.reorder is not None and dice.reorder():
             delay, overtakes = 0, True
             frame.marks |= REORDERED
         self._set_out(now + delay + extra, frame, overtakes)
         if twin is not None:
             self._set_out(now + delay + extra, twin, overtakes)
 
-    def _maybe_corrupt(self, frame: Frame) -> None:
-        stream = self._streams.stream("corrupt")
-        if stream.random() < self._corrupt and flip_bit(
-            frame, stream, valid_checksum=self._condition.corrupt_valid_checksum
-        ):
+    def _corrupt(self, frame: Frame, bits: Random) -> None:
+        if flip_bit(frame, bits, valid_checksum=self._condition.corrupt_valid_checksum):
             self._counters.corrupted += 1
             frame.marks |= CORRUPTED
+
+    def _dice_for(self, frame: Frame) -> Dice:
+        """Those of all packets, or those of what hosts send on their own.
+
+        When a host says something of its link is not in anybody's hands: what happens to a
+        program's packets must not depend on it.
+        """
+        if not is_signalling(frame):
+            return self._dice
+        if self._signal_dice is None:
+            self._signal_dice = Dice(self._condition, self._streams, "signalling")
+        return self._signal_dice
 
     def _set_out(self, due: int, frame: Frame, overtakes: bool) -> None:
         if overtakes:

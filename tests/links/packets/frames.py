@@ -112,3 +112,22 @@ def _sum(data: bytes) -> int:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
+
+
+def signals() -> list[Frame]:
+    """What hosts send on their own about a link, one of each kind, some with a VLAN tag."""
+    arp = bytes(12) + b"\x08\x06" + bytes(28)
+    mld = ip_packet(
+        "fe80::1", "ff02::16", protocol=0, payload=b"\x3a\0\x05\x02\0\0\1\0\x8f" + bytes(19)
+    )
+    neighbours = [
+        ip_packet("fe80::1", "fe80::2", protocol=58, payload=bytes((kind,)) + bytes(23))
+        for kind in (133, 134, 135, 136, 137)
+    ]
+    igmp = ip_packet("10.0.0.1", "224.0.0.22", protocol=2, payload=b"\x22" + bytes(7))
+    plain = [HEAP.frame(arp), igmp, mld, *neighbours]
+    tagged = [
+        HEAP.frame(bytes(frame.data[:12]) + b"\x81\0\0\7" + bytes(frame.data[12:]))
+        for frame in plain
+    ]
+    return plain + tagged

@@ -1,7 +1,7 @@
 """Drop lists: exactly the packets that they name are lost, and no others."""
 
 import pytest
-from frames import MS, flush, ip_packet, link, number, numbered
+from frames import MS, flush, ip_packet, link, number, numbered, signals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +55,19 @@ def test_times_begin_with_the_list_and_not_with_the_first_packet():
         pipeline.offer(at * MS, numbered(at))
 
     assert [number(frame) for _, frame in flush(pipeline)] == [15, 16]
+
+
+def test_what_hosts_say_about_the_link_is_counted_only_if_it_is_asked_for():
+    packets = [*signals(), ip_packet(), *signals(), ip_packet()]
+    count = len(signals())
+    discovery = FlowMatch(protocol="icmpv6")
+    found = [parse(frame) for frame in signals()]
+    first = next(place for place, each in enumerate(found) if each and each.protocol == 58)
+
+    assert arrivals(DropList([2]), packets)[0] == [*range(len(packets) - 1)]
+    assert arrivals(DropList([1], match=discovery), signals())[0] == [
+        each for each in range(count) if each != first
+    ]
 
 
 def test_what_is_no_ip_packet_is_not_counted():

@@ -3,9 +3,10 @@
 from itertools import groupby
 
 import pytest
-from frames import link, number, numbered, survivors
+from frames import HEAP, MS, flush, ip_packet, link, number, numbered, signals, survivors
 from statistics_of import binomial_interval, chi_square_is_usual
 
+from patchbay.links.packets.headers import is_signalling
 from patchbay.links.packets.randomness import Streams
 from patchbay.values import FourState, GilbertElliott, LinkCondition
 
@@ -86,6 +87,59 @@ def test_the_same_seed_loses_the_same_packets_whatever_else_happens_when():
     assert pattern(LinkCondition(latency_ms=50, jitter_ms=20, loss_pct=10), 2000, gap=7) == once
     assert pattern(LinkCondition(loss_pct=10), 2000, seed=2) != once
     assert pattern(LinkCondition(loss_pct=10), 2000, name="laptop/eth0 down") != once
+
+
+def test_what_hosts_say_about_the_link_changes_nothing_for_others():
+    condition = LinkCondition(
+        latency_ms=5,
+        jitter_ms=1,
+        jitter_reorders=True,
+        loss_pct=20,
+        duplicate_pct=20,
+        corrupt_pct=20,
+        reorder_pct=20,
+    )
+
+    def fate_of_others(extra):
+        pipeline = link(condition)
+        for each in range(300):
+            for frame in extra() if each % 10 == 3 else ():
+                pipeline.offer(each * MS, frame)
+            pipeline.offer(each * MS, ip_packet(payload=b"%020d" % each))
+        left = [(at, bytes(frame.data)) for at, frame in flush(pipeline)]
+        return [(at, data) for at, data in left if len(data) == 14 + 20 + 8 + 20], pipeline
+
+    alone, _ = fate_of_others(list)
+    among_signals, pipeline = fate_of_others(signals)
+
+    assert among_signals == alone
+    assert pipeline.counters.packets == 300 + 30 * len(signals())
+
+
+@pytest.mark.parametrize("place", range(len(signals())))
+def test_what_hosts_say_about_the_link_is_lost_as_often(place):
+    pipeline = link(LinkCondition(loss_pct=50))
+    for each in range(1000):
+        pipeline.offer(each * MS, signals()[place])
+
+    assert 400 < len(flush(pipeline)) < 600
+
+
+def test_pings_and_errors_are_not_about_the_link():
+    others = [
+        ip_packet(),
+        ip_packet("fd00::1", "fd00::2"),
+        ip_packet(protocol=1, payload=bytes(8)),
+        ip_packet("fd00::1", "fd00::2", protocol=58, payload=b"\x80" + bytes(7)),
+        ip_packet("fd00::1", "fd00::2", protocol=58, payload=b"\x02" + bytes(7)),
+        ip_packet("fd00::1", "fd00::2", protocol=58, payload=b""),
+        ip_packet("fd00::1", "fd00::2", protocol=0, payload=b"\x11\0" + bytes(14)),
+        HEAP.frame(bytes(14)),
+        numbered(1),
+    ]
+
+    assert [is_signalling(frame) for frame in others] == [False] * len(others)
+    assert all(map(is_signalling, signals()))
 
 
 def test_random_numbers_are_the_same_in_every_version_of_python():
