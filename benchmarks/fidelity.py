@@ -49,6 +49,7 @@ def on_host() -> Measured:
     return {
         "accuracy host user": work("accuracy", "user"),
         "rates host user": work("rates", "user", "2"),
+        "rates host kernel": work("rates", "kernel", "2"),
         "carried": work("carried"),
         "idle": work("idle"),
     }
@@ -84,6 +85,7 @@ def in_guest(kind: str, *words: str) -> Any:
 
 RATED = {
     "rates host user": ("user space", "host"),
+    "rates host kernel": ("kernel", "host"),
     "rates virtual user": ("user space", "guest, virtual time"),
     "rates virtual kernel": ("kernel", "guest, virtual time"),
 }

@@ -32,7 +32,7 @@ from patchbay.doctor.verdict import diagnose
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-PATIENCE = 120
+PATIENCE = 300
 """Seconds for the Python of a page: many times what it takes."""
 
 

@@ -15,7 +15,7 @@ from patchbay import clock
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-PATIENCE = 120
+PATIENCE = 300
 """Seconds for an example: many times what it takes."""
 
 
