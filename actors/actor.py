@@ -17,7 +17,7 @@ from actors import linux
 from actors.serving import Server
 
 STACK_SIGNAL = signal.SIGRTMAX - 1
-"""Makes an actor write its stacks to its `.stack` pipe, whatever it is doing."""
+"""Makes a thread of an actor write where it is to the `.stack` pipe, whatever it is doing."""
 
 _HIDDEN, _READY, _NETWORK = 3, 4, 5
 
@@ -90,7 +90,7 @@ def main(spec: NodeSpec, given: Inheritance) -> NoReturn:
         if spec.hostname is not None:
             linux.unshare(linux.CLONE_NEWUTS)
             linux.sethostname(spec.hostname)
-        _show_stacks_on_request(f"{path}.stack")
+        _show_stack_on_request(f"{path}.stack")
         os.environ.update(spec.environment)
         server = Server(spec.name, path, spec.environment)
     except BaseException as error:
@@ -129,7 +129,6 @@ def _show_own_devices() -> None:
         os.close(copy)
 
 
-def _show_stacks_on_request(path: str) -> None:
-    os.mkfifo(path, 0o600)
-    pipe = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    faulthandler.register(STACK_SIGNAL, file=pipe, all_threads=True)
+def _show_stack_on_request(path: str) -> None:
+    pipe = linux.make_pipe(path)
+    faulthandler.register(STACK_SIGNAL, file=pipe, all_threads=False)  # others may be running

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 from actors import actor
 from actors.actor import Inheritance, NodeSpec
 from actors.errors import NodeDied, PatchbayError
+from actors.inspection import stacks
 from actors.isolation import HiddenDirectory
 from actors.loop import Loop
 from actors.output import Lines, Record
 
 PIPE_SIZE = 64 * 1024
 """Bytes that a pipe holds at most (pipe(7))."""
-
-STACK_PATIENCE = 5.0
-"""Seconds that a process has to write its stacks."""
-
-STACK_PAUSE = 20
-"""Milliseconds from one look whether it has written them to the next."""
 
 LAST_LINES = 20
 """Lines of output that an error about a dead node shows."""
@@ -169,43 +162,8 @@ class Child:
         return NodeDied(self.spec.name, reason, self.status, self.record.last(LAST_LINES))
 
     def stack(self) -> str:
-        """Where each of its threads is, written by a signal handler that needs no lock."""
-        pipe = os.open(
-            self._hidden.path(f"{self.endpoint}.stack"),
-            os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC,
-        )
-        poll = select.poll()
-        poll.register(pipe, select.POLLIN)
-        deadline = time.monotonic() + STACK_PATIENCE
-        text = b""
-        try:
-            deaf = self._threads_that_block(actor.STACK_SIGNAL)
-            os.kill(self.pid, actor.STACK_SIGNAL)
-            complete = False
-            while not complete and time.monotonic() < deadline:
-                poll.poll(STACK_PAUSE)
-                # its handler blocks the signal while it writes
-                written = self._threads_that_block(actor.STACK_SIGNAL) <= deaf
-                while not complete and poll.poll(0):
-                    data = os.read(pipe, 1 << 16)
-                    text += data
-                    complete = not data  # it has died, perhaps of the signal
-                complete = complete or (written and bool(text))
-        finally:
-            os.close(pipe)
-        return text.decode(errors="replace")
-
-    def _threads_that_block(self, number: int) -> set[str]:
-        blocking = set()
-        for thread in os.listdir(f"/proc/{self.pid}/task"):
-            with (
-                contextlib.suppress(FileNotFoundError, ProcessLookupError),  # it has ended
-                open(f"/proc/{self.pid}/task/{thread}/status") as status,
-            ):
-                blocked = next(line for line in status if line.startswith("SigBlk:"))
-                if int(blocked.split()[1], 16) >> (number - 1) & 1:
-                    blocking.add(thread)
-        return blocking
+        """Where each of its threads is, as text."""
+        return stacks(self.pidfd, self._hidden.path(self.endpoint))
 
     def _close_ready(self) -> None:
         if self._ready >= 0:

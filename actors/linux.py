@@ -30,6 +30,9 @@ _AT_FDCWD = -100
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_CLOSE_RANGE = 428, 429, 436
 """The same on every architecture, as are all since Linux 5.2."""
 
+_SYS_TGKILL = 234 if os.uname().machine == "x86_64" else 131
+"""The second is that of arm64, and of all architectures that came after it."""
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -143,6 +146,12 @@ def host_pid(pidfd: int) -> int:
     raise OSError(f"descriptor {pidfd} is no pidfd")
 
 
+def tgkill(process: int, thread: int, number: int) -> None:
+    """Send a signal to one thread of another process."""
+    result = _libc.syscall(_SYS_TGKILL, process, thread, int(number))
+    _check(result, f"tgkill({process}, {thread}, {number})")
+
+
 class Timer:
     """A one-shot kernel timer of CLOCK_MONOTONIC with a descriptor that becomes readable when it fires."""
 
@@ -223,6 +232,12 @@ def receive_with_descriptors(
         close_all(descriptors)
         raise
     return data, descriptors
+
+
+def make_pipe(path: str) -> int:
+    """Make a named pipe and open it, so that nobody at its other end is ever alone."""
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
 
 def close_all(descriptors: Iterable[int]) -> None:

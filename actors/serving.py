@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import zmq
 
-from actors import execution, linux, logs
+from actors import execution, linux, logs, watcher
 from actors.door import Door
 from actors.exceptions import pack_exception
 from actors.execution import OnLoop, Outcome, flush
@@ -48,6 +48,7 @@ class Server:
 
     def __init__(self, name: str, path: str, environment: Mapping[str, str]) -> None:
         self._name = name
+        self._path = path
         self._router = zmq.Context().socket(zmq.ROUTER)
         for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
             self._router.setsockopt(option, 0)
@@ -90,6 +91,7 @@ class Server:
     def _get_ready(self) -> None:
         """Do what an idle actor has no need of, in the main thread, at the first request."""
         signal.signal(signal.SIGTERM, self._on_terminate)
+        watcher.start(self._path)
         self._deputy = threading.Thread(target=self._stand_in, daemon=True, name="deputy")
         self._deputy.start()
 

@@ -1,7 +1,6 @@
 """Whoever dies, at whatever moment: nothing is left, and who waits is told who died and why."""
 
 import asyncio
-import faulthandler
 import os
 import random
 import signal
@@ -10,7 +9,6 @@ import time
 
 import pytest
 
-from actors.actor import STACK_SIGNAL
 from actors.connection import Connection
 from actors.errors import NodeDied, NodeGone
 from actors.launching import Launcher
@@ -253,12 +251,3 @@ def test_an_interpreter_that_exits_ends_its_labs_quietly(work, ending):
     assert status == {"": 0, "sys.exit(3)": 3}.get(ending, -signal.SIGINT)
     assert errors == "" or errors.endswith("KeyboardInterrupt\n")
     assert "Exception ignored" not in errors
-
-
-def test_node_that_dies_of_being_asked_for_its_stack_harms_nobody(a: Node, b: Node) -> None:
-    a.call(faulthandler.unregister, STACK_SIGNAL)  # the signal ends a process that has no handler
-    a.stack()
-
-    with pytest.raises(NodeDied, match="signal"):
-        a.call(os.getpid)
-    assert isinstance(b.stack(), str)  # the supervisor has time for others

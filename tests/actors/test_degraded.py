@@ -107,6 +107,27 @@ def test_a_lab_works_without_what_the_host_refuses(host):
     ]
 
 
+@pytest.mark.parametrize("host", ["pidns", "proc"])
+def test_threads_are_found_where_proc_shows_others_numbers(host):
+    code = """
+def keep_the_interpreter():
+    ctypes.PyDLL(None).read(os.pipe()[0], ctypes.create_string_buffer(1), 1)
+
+import ctypes
+connection = lab()
+connection.request("add", names=["a"])
+a = Node(connection, "a")
+a.submit(keep_the_interpreter)
+while "Waiting for the interpreter" not in (stack := a.stack()):
+    pass
+print([line.rpartition(" in ")[2] for line in stack.splitlines()][1], "[MainThread]" in stack)
+a.restart()
+print(repr(a.stack()))
+connection.close()
+"""
+    assert run(HOST + HOSTS[host][0] + code) == (0, ["keep_the_interpreter True", "''"], "")
+
+
 @every_host
 def test_removing_a_node_kills_what_is_in_its_network_there_too(host):
     code = WORK + "print('removed', flush=True); time.sleep(1000)"
