@@ -174,12 +174,20 @@ class Iface:
         It is read back from what makes it: from the kernel's queueing disciplines, or from the
         process of the user-space engine. Where the kernel has what was asked for, as exactly as it
         can, that is what is told; else, part by part, what it has.
+
+        Raises:
+            ConfigError: that is no direction.
         """
         return self._met(direction)[0]
 
     def schedule(self, direction: Literal["up", "down"] = "up") -> Schedule | Trace | None:
-        """What the condition of a direction follows; None if it stays what it is."""
+        """What the condition of a direction follows; None if it stays what it is.
+
+        Raises:
+            ConfigError: that is no direction.
+        """
         self._now()
+        self._check_direction(direction)
         told = self._node.lab.request(
             "schedule", node=self._node.name, name=self._name, direction=direction
         )
@@ -187,12 +195,21 @@ class Iface:
         return found
 
     def flows(self, direction: Literal["up", "down"] = "up") -> dict[FlowMatch, LinkCondition]:
-        """What packets of some flows meet instead, in the order in which they are looked at."""
+        """What packets of some flows meet instead, in the order in which they are looked at.
+
+        Raises:
+            ConfigError: that is no direction.
+        """
         return dict(self._met(direction)[1])
 
     def engine(self, direction: Literal["up", "down"] = "up") -> EngineChoice | None:
-        """What makes the condition of a direction, and why that; None for a clean link."""
+        """What makes the condition of a direction, and why that; None for a clean link.
+
+        Raises:
+            ConfigError: that is no direction.
+        """
         now = self._now()
+        self._check_direction(direction)
         return now.engine_up if direction == "up" else now.engine_down
 
     def stats(self) -> InterfaceStats:
@@ -325,11 +342,18 @@ class Iface:
 
     def _met(self, direction: Literal["up", "down"]) -> tuple[LinkCondition | None, Flows]:
         self._now()
+        self._check_direction(direction)
         told = self._node.lab.request(
             "condition", node=self._node.name, iface=self._name, direction=direction
         )
         condition, flows = cast("list[Plain]", told)
         return from_plain(_CONDITION, condition), from_plain(_FLOWS, flows)
+
+    def _check_direction(self, direction: object) -> None:
+        """See that one direction is asked about: `both` have no answer."""
+        if direction not in ("up", "down"):
+            message = f"{direction!r} is no direction to be asked about: it is 'up' or 'down'"
+            raise ConfigError(Problem(f"node {self._node.name!r}, {self._name}", message))
 
     def _now(self) -> InterfaceSnapshot:
         for interface in self._node.interface_snapshots():

@@ -73,8 +73,12 @@ def load_trace(
         ConfigError: what is wrong in the file; all mistakes are told, with their lines.
         FileNotFoundError: there is no such file.
     """
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
+    with open(path, encoding="utf-8-sig") as file:  # spreadsheets begin tables with a mark
+        try:
+            text = file.read()
+        except UnicodeDecodeError:
+            message = "it is no text in UTF-8, as traces are"
+            raise ConfigError(Problem(os.fspath(path), message)) from None
     try:
         base = parse(LinkCondition, condition, "condition")
         return read_trace(text, base, window_seconds)
@@ -102,9 +106,14 @@ def save_trace(
             opportunity there in any case.
 
     Raises:
-        ConfigError: the format is none, or is Mahimahi's, and the trace has no rate at some time
-            (unless all packets are lost), never delivers anything, or takes no time.
+        ConfigError: this is no trace, or has a packet program, which a file cannot hold; the format
+            is none, or is Mahimahi's, and the trace has no rate at some time (unless all packets
+            are lost), never delivers anything, or takes no time.
     """
+    given: object = trace
+    if not isinstance(given, Trace):
+        message = f"{type(given).__name__} is no Trace(...); Lab.to_toml() writes schedules"
+        raise ConfigError(Problem("trace", message))
     texts = {"patchbay": trace_text, "mahimahi": mahimahi_text}
     if file_format not in texts:
         near = nearest(str(file_format), texts)
@@ -116,7 +125,17 @@ def save_trace(
 
 
 def trace_text(trace: Trace) -> str:
-    """Return what `save_trace` writes."""
+    """Return what `save_trace` writes.
+
+    Raises:
+        ConfigError: it has packet programs, which a file cannot hold; all of them are told.
+    """
+    problems = Problems()
+    for time, condition in trace.changes:
+        if condition is not None and condition.program is not None:
+            message = f"{condition.program} is Python and cannot be written into a file"
+            problems.add(f"trace, at {time:g} s, program", message)
+    problems.check()
     head = {"trace": FORMAT, "seconds": trace.seconds, "repeat": trace.repeat}
     rows = [{"at": time, "condition": _said(condition)} for time, condition in trace.changes]
     return "".join(json.dumps(each) + "\n" for each in (head, *rows))
@@ -222,9 +241,7 @@ def _of_json(lines: _Lines) -> Trace:
             if not head:
                 head = _head(entry)
             else:
-                said = entry["condition"]
-                condition = None if said is None else from_plain(LinkCondition, said)
-                changes.append((entry["at"], condition))
+                changes.append((entry["at"], _condition(entry["condition"])))
         except KeyError as error:
             problems.add(f"line {number}", f"{error.args[0]!r} is missing")
         except ConfigError as error:
@@ -233,6 +250,13 @@ def _of_json(lines: _Lines) -> Trace:
             problems.add(f"line {number}", f"it is no line of a trace: {error}")
     problems.check()
     return Trace(changes, head["seconds"], repeat=head["repeat"])
+
+
+def _condition(said: dict[str, Any] | None) -> LinkCondition | None:
+    """What `_said` said; a program in a file would be code that whoever wrote it has run here."""
+    if said is not None and "program" in said:
+        raise ConfigError(Problem("program", "a packet program is Python: no file holds it"))
+    return None if said is None else from_plain(LinkCondition, said)
 
 
 def _head(entry: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from patchbay.topology.graph import node_names
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import to_plain
 from patchbay.topology.snapshot import interface_snapshots
+from patchbay.values.parsing import is_int
 
 if TYPE_CHECKING:
     from patchbay.topology.hosts import IPAddress
@@ -85,6 +86,7 @@ class Capture:
         self._name = name
         self._lock = threading.Lock()
         self._final: CaptureStats | None = None
+        self._closed = False
         self._finalizer = weakref.finalize(self, channel.close)
 
     @classmethod
@@ -152,9 +154,9 @@ class Capture:
             PatchbayError: it was cut short, as its disk is full for example; but not if the reader
                 of a pipe or socket was the one to end it.
         """
-        ended_before = self._final is not None
         final = self._ask("close")
-        if not ended_before:
+        if not self._closed:
+            self._closed = True
             self._output.finish()
             if final.error is not None and final.error not in _BY_READER:
                 raise PatchbayError(f"the capture of {self._name!r} was cut short: {final.error}")
@@ -199,8 +201,11 @@ def _program(lab: Watched, filter_text: str | None, snaplen: int | None) -> byte
     from patchbay.capture.bpf import compile_filter, packed
     from patchbay.capture.language import parse
 
-    if snaplen is not None and snaplen < 1:
+    if snaplen is not None and not (is_int(snaplen) and snaplen >= 1):
         raise ConfigError(Problem("snaplen", f"a number of bytes from 1 on, not {snaplen!r}"))
+    given: object = filter_text
+    if not isinstance(given, str | None):
+        raise ConfigError(Problem("filter", f"{given!r} is no text, such as 'tcp port 80'"))
     topology: list[Topology] = []
 
     def look_up(name: str) -> list[IPAddress]:

@@ -58,8 +58,8 @@ def partition(topology: Topology, wanted: Partition) -> Topology:
         if name not in known:
             problems.add(place, f"there is no node {name!r}", nearest(name, known))
     problems.check()
-    for ours, others in permutations(wanted.sides, 2):
-        for outer, inner in product(ours, others):
+    for (ours, our), (others, their) in permutations(enumerate(wanted.sides), 2):
+        for outer, inner in product(our, their):
             if contains(topology, outer, inner) and (outer != inner or ours < others):
                 what = "in two sets" if outer == inner else f"behind {outer!r} of another set"
                 problems.add(place, f"{inner!r} is {what}")

@@ -71,9 +71,10 @@ class DelayTable:
         """
         from statistics import fmean, pstdev  # loaded by those who make a table
 
-        values = sorted(samples)
-        if not values or not all(map(is_number, values)):
+        given = list(samples)
+        if not given or not all(map(is_number, given)):
             raise ConfigError(Problem("samples", "a table is made of at least one delay"))
+        values = sorted(given)
         mean, deviation = fmean(values), pstdev(values)
         count = min(len(values), _TABLE_USUAL)
         chosen = [values[(2 * index + 1) * len(values) // (2 * count)] for index in range(count)]

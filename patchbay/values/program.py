@@ -66,6 +66,11 @@ class PacketProgram:
             problems.add("function", f"{given!r} cannot be called")
         elif inspect.iscoroutinefunction(given):
             problems.add("function", f"{_name(given)} is async: give a plain function")
+        elif function is not None and not _takes_a_packet(function):
+            way_out = (
+                "make one of it first" if isinstance(function, type) else "give it one parameter"
+            )
+            problems.add("function", f"{_name(function)} is called with a packet: {way_out}")
         check_number(problems, "limit_ms", limit_ms, 1, math.inf, "milliseconds")
         problems.check()
         if function is not None:
@@ -92,6 +97,17 @@ class PacketProgram:
         frames = [bytearray(b64decode(frame)) for frame in self.code.split(" ")]
         function, _, _ = loads(frames)
         return cast("PacketFunction", function)
+
+
+def _takes_a_packet(function: PacketFunction) -> bool:
+    """Whether it can be called with one argument, as far as it tells."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some of what is written in C does not tell
+        return True
+    return True
 
 
 def _name(function: object) -> str:

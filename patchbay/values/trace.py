@@ -58,13 +58,19 @@ class Trace(Timeline):
         problems = Problems()
         found: list[tuple[float, LinkCondition | None]] = []
         before: float | None = None
-        for number, (time, condition) in enumerate(changes, 1):
+        number = 0
+        for number, change in enumerate(changes, 1):
             place = f"change {number}"
+            given: object = change
+            if not isinstance(given, tuple | list) or len(given) != 2:
+                problems.add(place, f"{given!r} is no pair of seconds and what packets meet then")
+                continue
+            time, condition = change
             _check_time(problems, place, time, before)
             before = time if is_number(time) else before
             found.append((time, read_condition(problems, place, condition)))
-        if not 1 <= len(found) <= MOST_CHANGES:
-            problems.add("changes", f"{len(found)} of them are not 1 to {MOST_CHANGES}")
+        if not 1 <= number <= MOST_CHANGES:
+            problems.add("changes", f"{number} of them are not 1 to {MOST_CHANGES}")
         check_repeat(problems, repeat)
         last = found[-1][0] if found else 0.0
         if seconds is None:

@@ -436,6 +436,14 @@ def test_a_full_disk_is_told(lab):
         lab.device("laptop").capture("/dev/full").close()
 
 
+def test_what_cut_it_short_is_raised_at_the_end_by_whomever_it_was_read_before(lab):
+    capture = lab.device("laptop").capture("/dev/full")
+    wait_until(lambda: capture.stats().error)
+    with pytest.raises(PatchbayError, match="cut short: No space left on device"):
+        capture.close()
+    assert capture.close().error == "No space left on device"
+
+
 @pytest.mark.parametrize("wrong", [io.StringIO(), None, 1.5])
 def test_what_takes_no_bytes_is_refused(lab, wrong):
     with pytest.raises(TypeError, match="a path, a socket, a descriptor or a binary file object"):
@@ -450,6 +458,10 @@ def test_a_mistake_leaves_an_old_file_as_it_was(lab, tmp_path):
         laptop.capture(tmp_path / "a.pcapng", filter="host lapto")
     with pytest.raises(ConfigError, match="snaplen: a number of bytes from 1 on"):
         laptop.capture(tmp_path / "a.pcapng", snaplen=0)
+    with pytest.raises(ConfigError, match="snaplen: a number of bytes from 1 on, not '96'"):
+        laptop.capture(tmp_path / "a.pcapng", snaplen="96")
+    with pytest.raises(ConfigError, match="filter: 80 is no text"):
+        laptop.capture(tmp_path / "a.pcapng", filter=80)
     with pytest.raises(ConfigError, match="has no far end"):
         lab.router("home").iface("lan").capture(tmp_path / "a.pcapng", far_end=True)
     assert (tmp_path / "a.pcapng").read_text() == "precious"

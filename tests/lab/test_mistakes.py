@@ -3,7 +3,7 @@
 import pytest
 from support import home_and_server
 
-from patchbay import ConfigError, IfaceConfig, Lab, LinkCondition, NatTimeouts
+from patchbay import ConfigError, Iface, IfaceConfig, Lab, LinkCondition, NatTimeouts
 
 MISTAKES = [
     # names
@@ -91,6 +91,10 @@ MISTAKES = [
     (lambda lab: lab.router("home").iface("lan").down(), ["home", "'lan' is its LAN"]),
     (lambda lab: lab.ix.iface("ix").down(), ["internet exchange"]),
     (lambda lab: lab.device("server").iface("eth0").set_condition("lan", "left"), ["'left'"]),
+    *(
+        (lambda lab, ask=ask: ask(lab.device("server").iface("eth0"), "both"), ["'both' is no"])
+        for ask in (Iface.condition, Iface.schedule, Iface.flows, Iface.engine)
+    ),
     # numbers
     (lambda lab: lab.add_device("x", "dc", mtu=10), ["mtu", "10"]),
     (lambda lab: lab.add_device("x", "dc", mtu="big"), ["mtu", "'big'"]),

@@ -15,6 +15,7 @@ from patchbay import (
     GilbertElliott,
     Hold,
     LinkCondition,
+    Packet,
     Schedule,
     Slots,
     Trace,
@@ -124,6 +125,10 @@ def test_no_delivery_of_mahimahi_is_lost_or_invented(times, window):
             '{"trace": 1, "seconds": 1, "repeat": 1}\n{"at": 0, "condition": {"loss_pct": 101}}',
             ["line 2, loss_pct: 101 is not a number of per cent"],
         ),
+        (
+            '{"trace": 1, "seconds": 1, "repeat": 1}\n{"at": 0, "condition": {"program": {}}}',
+            ["line 2, program: a packet program is Python"],
+        ),
         ("time,rate_kbit\n0,1", ["line 1: there is no column 'time'", "no column 'seconds'"]),
         ("seconds,rate\n0,1", ["there is no column 'rate'"]),
         ("seconds,loss_pct,loss_pct\n0,1,1", ["line 1: there are two columns 'loss_pct'"]),
@@ -149,6 +154,29 @@ def test_mistakes_are_told_with_their_lines(text, said, tmp_path):
     assert [each for each in said if each not in told] == []
     assert len(caught.value.problems) == len(said)
     assert all(str(path) in each.place for each in caught.value.problems)
+
+
+def test_what_is_no_text_is_told(tmp_path):
+    (tmp_path / "capture").write_bytes(b"\x0a\x0d\x0d\x0a\xff")
+    with pytest.raises(ConfigError, match="capture: it is no text in UTF-8"):
+        load_trace(tmp_path / "capture")
+
+
+def test_the_mark_that_spreadsheets_begin_a_table_with_is_no_part_of_it(tmp_path):
+    (tmp_path / "trace.csv").write_text("\ufeffseconds,latency_ms\r\n0,20\r\n", "utf-8")
+    assert load_trace(tmp_path / "trace.csv").at(0).latency_ms == 20
+
+
+def test_what_no_file_of_a_trace_can_hold_is_refused(tmp_path):
+    (tmp_path / "trace.jsonl").write_text("precious")
+    programmed = LinkCondition(program=Packet.drop)
+    for wrong, said in (
+        (Trace([(0, "wifi"), (2.5, programmed)]), "trace, at 2.5 s, program: .* is Python"),
+        (Schedule(Hold("wifi")), "trace: Schedule is no Trace"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            save_trace(wrong, tmp_path / "trace.jsonl")
+    assert (tmp_path / "trace.jsonl").read_text() == "precious"
 
 
 def test_windows_and_conditions_are_checked(tmp_path):

@@ -92,6 +92,13 @@ async def wait(packet):
     """No function of a packet."""
 
 
+class Remembering:
+    """A program with a memory: each one that is made has its own."""
+
+    def __call__(self, packet):
+        packet.drop()
+
+
 def test_a_program_is_given_as_a_function_and_travels_by_value():
     condition = LinkCondition(program=drop_all)
     again = from_plain(LinkCondition, to_plain(condition))
@@ -110,13 +117,17 @@ def test_what_is_no_program_has_its_place():
     for wrong, said in (
         (3, "program: 3 is no function"),
         (wait, "program, function: wait is async"),
+        (lambda: None, "is called with a packet: give it one parameter"),
+        (Remembering, "Remembering is called with a packet: make one of it first"),
     ):
         with pytest.raises(ConfigError) as caught:
             LinkCondition(loss_pct=-1, program=wrong)
         assert said in str(caught.value)
         assert len(caught.value.problems) == 2
+    for right in (Remembering(), partial(drop_all), Packet.drop):
+        LinkCondition(program=right)
     with pytest.raises(TravelError, match="in the function 'partial'"):
-        LinkCondition(program=partial(drop_all, threading.Lock()))
+        LinkCondition(program=partial(lambda lock, packet: None, threading.Lock()))
 
 
 def test_a_file_cannot_have_a_program():
@@ -188,6 +199,7 @@ def test_mistakes_have_their_places(given, places):
         lambda: DelayTable([5]),
         lambda: DelayTable([0] * 16_385),
         lambda: DelayTable.of_samples([]),
+        lambda: DelayTable.of_samples([5, "6"]),
         lambda: GilbertElliott(-1, 50),
         lambda: FourState(60, p14_pct=50),
         lambda: FourState(1, p31_pct=60, p32_pct=50),

@@ -139,6 +139,7 @@ def test_healing_ends_one_or_all():
         ((("alice",), ("bbo",)), "there is no node 'bbo'; did you mean 'bob'?"),
         ((("alice",), ("bob", IX)), "there is no node 'ix'"),
         ((("alice", "bob"), ("alice",)), "'alice' is in two sets"),
+        ((("alice",), ("alice",)), "'alice' is in two sets"),
         ((("us",), ("alice",)), "'alice' is behind 'us' of another set"),
         ((("b",), ("us",)), "'b' is behind 'us' of another set"),
     ],

@@ -202,6 +202,7 @@ _SECOND = [("change 2", None), ("change 2", "wifi")]
         (lambda: Schedule(Hold("wifi", 1), Ramp("wifi_bad", 1)), [("step 2, rate_kbit", None)]),
         (lambda: Schedule(Ramp("wifi", 3600, 0.01)), [("steps", None)]),
         (lambda: Trace([]), [("changes", None)]),
+        (lambda: Trace([0, "lte", (2,)]), [(f"change {each}", None) for each in (1, 2, 3)]),
         (lambda: Trace([(1, "lan"), (1, "wify")]), [("change 1", None), *_SECOND]),
         (lambda: Trace([(0, "lan"), (1, "wifi")], 0.5), [("seconds", None)]),
         (lambda: Trace([(0, "lan"), (1, "wifi")], repeat=2), [("seconds", None)]),
