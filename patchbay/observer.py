@@ -190,18 +190,8 @@ class Observer:
             return None  # its death is an event, and an error for whoever changes a link
         return None if told is None else of_engine(cast("dict[str, Any]", told))
 
-    def _late_packets(self) -> int:
-        """How many packets the user-space engine was late with, on the links that there are."""
-        links = (
-            cast("dict[str, Any]", counters.get(direction) or {})
-            for interfaces in self._counters(node_names(self._topology())).values()
-            for counters in interfaces.values()
-            for direction in ("up", "down")
-        )
-        return sum(each.get("late") or 0 for each in links)
-
     def on_fidelity(self, since: Plain) -> Plain:
         """What the host did since a moment; since the lab began if that is None."""
         before = self._wakefulness.begin if since is None else from_plain(Totals, since)
-        after = replace(self._wakefulness.totals(), late=self._late_packets())
+        after = replace(self._wakefulness.totals(), late=self._kernel.engines.late())
         return to_plain(Fidelity.between(before, after))

@@ -112,6 +112,10 @@ class Links:
         """
         return None if self.user is None else self.user.stats(node, interface)
 
+    def late(self) -> int:
+        """How many packets the user-space engine was late with."""
+        return 0 if self.user is None else self.user.late()
+
     def listen(self) -> None:
         """Hear what the process of the user-space engine has told until now.
 

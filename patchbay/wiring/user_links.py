@@ -88,6 +88,7 @@ class UserLinks:
         """The node's end of a cable, by its other end."""
         self._shared: dict[str, LinkSpec] = {}
         """What packets of a router to its LAN meet together, by the router."""
+        self._late = 0
 
     # -- cables come, move and go
 
@@ -320,6 +321,16 @@ class UserLinks:
             return None
         both = cast("list[Plain]", self._ask("stats", link=wire.name))
         return both[place in self._near_ends]
+
+    def late(self) -> int:
+        """How many packets the process was late with, on all links that there ever were.
+
+        As far as is known, if it is dead.
+        """
+        if self._alive:
+            with contextlib.suppress(EngineDied):  # which is told by itself
+                self._late = cast("int", self._ask("late"))
+        return self._late
 
     # -- recordings
 

@@ -41,6 +41,8 @@ class Engine:
         self._timer = Timer()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._wires: dict[str, Wire] = {}
+        self._late = 0
+        """How many packets left those late that there are no more."""
         self._shared: dict[str, Shared] = {}
         self._taps: dict[int, Tap] = {}
         self._messages = Messages()
@@ -326,6 +328,7 @@ class Engine:
     def on_remove(self, link: str) -> Plain:
         """Give a link up; what is on its way is lost."""
         wire = self._wires.pop(link)
+        self._late += _late(wire)
         for direction in wire.directions:
             self.forget(direction.source.fileno())
             direction.deadline = None
@@ -398,6 +401,10 @@ class Engine:
         """What all packets meet together that a router sends into its LAN."""
         return to_plain(self._shared[lan].pipeline.spec)
 
+    def on_late(self) -> Plain:
+        """How many packets left more than a millisecond late, on all links that there ever were."""
+        return self._late + sum(map(_late, self._wires.values()))
+
     def on_stats(self, link: str) -> Plain:
         """What either direction has done."""
         return [self._stats(direction) for direction in self._wires[link].directions]
@@ -421,6 +428,10 @@ class Engine:
             "queued_size": size,
             "lateness": asdict(direction.lateness),
         }
+
+
+def _late(wire: Wire) -> int:
+    return sum(direction.lateness.late for direction in wire.directions)
 
 
 def serve(control: Channel) -> None:

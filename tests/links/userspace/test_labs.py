@@ -79,6 +79,33 @@ def test_either_engine_can_make_a_direction_of_the_same_cable(lab):
     assert cross(laptop, server, 20, size=1_000, window=5).took >= row_ms
 
 
+def test_late_packets_count_once_and_are_not_forgotten_with_their_link():
+    with Lab("late", link_engine="user") as lab:
+        us, eu = lab.add_region("us"), lab.add_region("eu")
+
+        def be_late(since):
+            """Stop the process while a packet is on its way; whether it was late for that."""
+            us.call(send_numbers, (str(eu.ip), 9), 1)
+            known = us.iface("trunk1").stats().up
+            os.kill(engine_process(), signal.SIGSTOP)
+            time.sleep(0.25)  # which is the lateness that is to be found
+            os.kill(engine_process(), signal.SIGCONT)
+            return known.queued_packets and lab.fidelity(since=since).late_packets
+
+        lab.link_regions(us, eu, LinkCondition(latency_ms=200))
+        eventually(lambda: be_late(None), "no packet was late")
+        before = us.iface("trunk1").stats()
+        found = lab.fidelity()
+        after = us.iface("trunk1").stats()
+        once = [each.up.late + each.down.late for each in (before, after)]
+        assert 1 <= once[0] <= found.late_packets <= once[1]
+
+        lab.unlink_regions(us, eu)
+        assert lab.fidelity().late_packets >= found.late_packets
+        lab.link_regions(us, eu, LinkCondition(latency_ms=200))
+        eventually(lambda: be_late(found), "no packet was late")
+
+
 def filters():
     """How many interfaces drop what no process has sent; runs on a node."""
     from pyroute2.nftables.main import NFTables
