@@ -125,8 +125,11 @@ class _Nat:
             exempt = match(Field.IP_SADDR, *self._config.exempt)
             yield Rule((self._from_wan, exempt), (Verdict.ACCEPT,))
         yield from self._unasked
+        translated: tuple[Condition, ...] = ()
+        if self._config.exempt:
+            translated = (unless(Field.IP_DADDR, *self._config.exempt),)
         yield Rule(
-            (self._to_wan, match(Field.CT_STATE, CtState.INVALID)),
+            (self._to_wan, *translated, match(Field.CT_STATE, CtState.INVALID)),
             (Verdict.DROP,),
             "would leave untranslated",
         )

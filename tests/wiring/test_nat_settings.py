@@ -9,6 +9,7 @@ import time
 from ipaddress import ip_address
 
 import pytest
+from by_hand import RST, Hand, Packet, Segment, segment
 from small_networks import PATIENCE, udp
 from test_nat_modes import HOSTS, PEERS, PORT, WAN, Router, bound, tcp
 
@@ -410,6 +411,21 @@ def test_exempt_destinations_see_the_hosts_own_address(kernel):
     far.sendto(b"unasked", (LAPTOP, PORT + 1))
     near.sendto(b"unasked", (LAPTOP, PORT + 1))
     assert reached.recvfrom(100) == (b"unasked", PEERS[0])
+
+
+def test_what_belongs_to_no_connection_reaches_exempt_destinations_alone(kernel):
+    """It needs no translation there; to others it would go with the host's own address."""
+    router = Router(kernel)
+    router.set(NatConfig(exempt=[PEERS[0][0]]))
+    inside, outside = Hand(kernel, "laptop"), Hand(kernel, "server")
+    stray = Segment(RST, 1)
+    for number, peer in enumerate((PEERS[3], PEERS[0]), 1):
+        source = LAPTOP, PORT
+        told = stray.bytes(source, peer)
+        inside.send(Packet(LAPTOP, peer[0], socket.IPPROTO_TCP, told, number))
+    outside.await_packet(2)
+    (seen,) = outside.seen()
+    assert segment(seen) == ((LAPTOP, PORT), PEERS[0], stray)
 
 
 def test_an_error_about_what_turned_back_reaches_its_sender(kernel):
