@@ -23,7 +23,7 @@ What the RFCs ask of a NAT, and which kinds of NAT do it. Every cell is measured
 TAIL = """
 `home` and `cgnat` do all that the RFCs say a NAT must. A port that others see is known before it is used only where the mapping is independent of the peer, so that RFC 5382 REQ-1 decides about the second row of REQ-2a. Where another kind does not, it is because routers of that kind do not: `home_legacy` does not hairpin, and forgets a UDP flow that nobody answered after 30 seconds and an open TCP connection after two hours; the random ports of `corporate` and `cloud_nat` differ from peer to peer. `NatConfig` changes each of these.
 
-What a `NatConfig` can say beyond its kind is tested setting by setting, each beside a setting that does not do it: pooling (RFC 4787 REQ-2, RFC 6888 REQ-2), port parity (REQ-4), outbound and inbound refresh (REQ-6), exempt destinations (RFC 6888 REQ-6), hold-down of ports (RFC 6888 REQ-8), quotas, blocks, and an answer to unsolicited SYNs, late (RFC 5382 REQ-4: no kind gives one by itself, which REQ-4a leaves to its policy). All of them together, in random combinations with random traffic of UDP, are compared packet by packet with a model.
+What a `NatConfig` can say beyond its kind is tested setting by setting, each beside a setting that does not do it: pooling (RFC 4787 REQ-2, RFC 6888 REQ-2), port parity (REQ-4), outbound and inbound refresh (REQ-6), exempt destinations (RFC 6888 REQ-6), hold-down of ports (RFC 6888 REQ-8), quotas, blocks, and an answer to unsolicited SYNs, late (RFC 5382 REQ-4: no kind gives one by itself, which REQ-4a leaves to its policy). All of them together, in random combinations with random traffic of UDP and TCP, are compared packet by packet with a model.
 
 The requirements without a row:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from patchbay.values import NatConfig, NatFiltering, NatMapping, NatPooling, NatPorts
 
@@ -24,6 +25,7 @@ class PureNat:
     config: NatConfig
     uplink: str
     """The first of its outside addresses."""
+    protocol: ClassVar[str] = "udp"
     mappings: dict[tuple[object, ...], Endpoint] = field(default_factory=dict)
     """The outside endpoint of each mapping, by what the mapping is for."""
     owners: dict[Endpoint, Endpoint] = field(default_factory=dict)
@@ -124,7 +126,7 @@ class PureNat:
 
     def key(self, inside: Endpoint, peer: Endpoint) -> tuple[object, ...]:
         """What the mapping of an inside socket for a peer is for."""
-        match self.config.mapping:
+        match self.config.mapping_of(self.protocol):
             case NatMapping.ENDPOINT_INDEPENDENT:
                 return (inside,)
             case NatMapping.ADDRESS_DEPENDENT:
@@ -166,12 +168,16 @@ class PureNat:
         if self.config.block_size is None:
             return
         block = self._block(seen)
-        tenants = {inside[0] for each, inside in self.owners.items() if self._block(each) == block}
+        tenants = self._tenants(block)
         assert tenants <= {host}, f"{seen} is in a block of {tenants}"
         its_own = self.blocks.setdefault(host, block)
         used = [each for each in {*self.owners, *self.held} if self._block(each) == its_own]
         assert block == its_own or len(used) > FEW, f"{host} has {its_own}, and got {seen}"
         self.blocks[host] = block
+
+    def _tenants(self, block: tuple[str, int]) -> set[str]:
+        """The hosts that draw from a block."""
+        return {inside[0] for each, inside in self.owners.items() if self._block(each) == block}
 
     def _block(self, outside: Endpoint) -> tuple[str, int]:
         assert self.config.block_size is not None
@@ -193,13 +199,17 @@ class PureNat:
     def _may_have(self, inside: Endpoint, outside: Endpoint) -> bool:
         """Whether a new mapping may have an outside endpoint."""
         first, last = self._range()
-        if not first <= outside[1] <= last or outside in {*self.owners, *self._forwards()}:
+        if not first <= outside[1] <= last or outside in self._taken():
             return False
         if self.config.parity and (outside[1] - inside[1]) % 2:
             return False
         if outside not in self.held:
             return True
         return self._keeps_ports() and outside[1] == inside[1] and (outside, inside) in self.closed
+
+    def _taken(self) -> set[Endpoint]:
+        """The outside endpoints that no new mapping can have."""
+        return {*self.owners, *self._forwards()}
 
     def _must_have(self, inside: Endpoint, outside: Endpoint) -> bool:
         """Whether it may have it, and it is known that nothing keeps it from there."""
@@ -210,7 +220,7 @@ class PureNat:
         return self.config.ports or (1024, 65535)
 
     def _keeps_ports(self) -> bool:
-        choice = self.config.port_choice_of("udp")
+        choice = self.config.port_choice_of(self.protocol)
         return choice is NatPorts.PRESERVE and self.config.block_size is None
 
     def _hold(self, inside: Endpoint, peer: Endpoint, seen: Endpoint) -> None:
@@ -239,7 +249,7 @@ class PureNat:
 
     def _lets_in(self, peer: Endpoint, to: Endpoint) -> bool:
         heard = [by for (_, by), used in self.flows.items() if used == to]
-        match self.config.filtering:
+        match self.config.filtering_of(self.protocol):
             case NatFiltering.ENDPOINT_INDEPENDENT:
                 return True
             case NatFiltering.ADDRESS_DEPENDENT:
@@ -256,6 +266,7 @@ class PureNat:
         return {
             (self.uplink, each.port): (str(each.host), each.host_port)
             for each in self.config.forwards
+            if each.protocol == self.protocol
         }
 
     def _twins(self) -> dict[Endpoint, Endpoint]:

@@ -133,16 +133,21 @@ class Traffic:
         self.ends = {(HOSTS[h], p): udp(kernel, h, HOSTS[h], p) for h in HOSTS for p in PORTS}
         self.marks = {(ip, CONTROL[1]): udp(kernel, h, ip, CONTROL[1]) for h, ip in HOSTS.items()}
         self.numbers = itertools.count()
-        self.model = PureNat(NatConfig(), WAN)
+        self.know_nothing(NatConfig())
+
+    def know_nothing(self, config) -> None:
+        """Have a model in which nothing has happened."""
+        self.model = PureNat(config, WAN)
+        self.models = [self.model]
 
     def begin(self, config) -> None:
         self.router.reset(config)
-        self.model = PureNat(config, WAN)
+        self.know_nothing(config)
         self._mark()
 
     def flush(self) -> None:
         self.kernel.flush_conntrack("home", self.router.tables)
-        self.model = PureNat(self.model.config, WAN)
+        self.know_nothing(self.model.config)
         self._mark()
 
     def forget(self) -> None:
@@ -152,7 +157,8 @@ class Traffic:
             return
         self.kernel.apply(Forget(node="home"))
         time.sleep(A_TICK)
-        self.model.forget()
+        for each in self.models:
+            each.forget()
         self._mark()
 
     def age(self) -> None:
@@ -162,7 +168,8 @@ class Traffic:
             keep = [name for name in known if name not in LIFETIMES]
             connection = self.kernel.connection("home", NETLINK_NETFILTER)
             connection.transact(emptied([table], keep))
-        self.model.age()
+        for each in self.models:
+            each.age()
 
     def rebind(self) -> None:
         """Where there are ports enough for it."""
@@ -171,7 +178,8 @@ class Traffic:
             self.flush()
             return
         self.kernel.rebind("home", self.router.tables, room)
-        self.model.rebind()
+        for each in self.models:
+            each.rebind()
         self._mark()
 
     def out(self, inside, peer) -> None:
