@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from patchbay.rules.model import Change, Company, Masked, Operation, Part
 from patchbay.rules.words import Field, L4Proto
-from patchbay.values import NatMapping
+from patchbay.values import NatConfig, NatMapping
 
 PROTOCOLS = {"udp": L4Proto.UDP, "tcp": L4Proto.TCP}
 """The protocols whose ports are given out by rules, by the names of their chains."""
@@ -59,6 +59,12 @@ def bits(protocol: L4Proto, index: int = 0) -> int:
 def address_bits(index: int) -> int:
     """The bits of a mark that say which outside address it is."""
     return index << ADDRESS_SHIFT
+
+
+def forwarded(config: NatConfig, name: str) -> tuple[int, ...]:
+    """The marks of the ports of a protocol that lead to a host for good."""
+    above = bits(PROTOCOLS[name])
+    return tuple(above | each.port for each in config.forwards if each.protocol == name)
 
 
 def block_of(size: int) -> Masked:

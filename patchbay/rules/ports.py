@@ -123,11 +123,7 @@ class _Ports:
         self._protocol = protocol
         self._above = marks.bits(marks.PROTOCOLS[protocol], index)
         self._name = name
-        taken = [
-            self._above | each.port
-            for each in config.forwards
-            if each.protocol == protocol and index == 0
-        ]
+        taken = marks.forwarded(config, protocol) if index == 0 else ()
         self._unforwarded = (unless(Field.CT_MARK, *taken),) if taken else ()
         self._random = config.port_choice_of(protocol) is not NatPorts.SEQUENTIAL
 

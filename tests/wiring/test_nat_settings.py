@@ -85,6 +85,26 @@ def test_a_forwarded_port_leads_inside_and_is_nobody_elses(kernel):
     assert accepted.recv(100) == b"hello"
 
 
+def test_a_port_that_comes_to_be_forwarded_is_given_to_no_new_flow_of_who_had_it(kernel):
+    """Else two hosts would be seen with it, and packets of the second to a peer of both be lost."""
+    router = Router(kernel)
+    first, other = (udp(kernel, "server", *PEERS[index]) for index in (0, 1))
+    for port, mapping in enumerate(("endpoint_independent", "address_dependent"), start=PORT):
+        router.set(NatConfig(mapping, port_choice="preserve"))
+        old, new = udp(kernel, "laptop", LAPTOP, port), udp(kernel, "tablet", TABLET, port)
+        assert seen(old, first) == (WAN, port)
+        router.set(NatConfig(mapping, forwards=[PortForward("udp", port, TABLET)]))
+        other.sendto(b"unasked", (WAN, port))
+        assert new.recvfrom(100) == (b"unasked", PEERS[1])
+
+        assert seen(old, first) == (WAN, port)
+        address, another = seen(old, other)
+        assert (address, another != port) == (WAN, True)
+        other.sendto(b"answer", (address, another))
+        assert old.recvfrom(100) == (b"answer", PEERS[1])
+        assert seen(new, other) == (WAN, port)
+
+
 def test_two_addresses_stand_for_each_other(kernel):
     """Every port and protocol, in both directions, and from inside if it may turn back."""
     router = Router(kernel)
