@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address
 from typing import Any
 
 from actors.protocol import Plain
 from patchbay.events import EventLog
 from patchbay.rebindings import Rebindings
+from patchbay.rules.words import CtStatus
 from patchbay.topology import edit
-from patchbay.topology.graph import UPLINK, find_router
+from patchbay.topology.graph import UPLINK, find_router, outside_addresses
 from patchbay.topology.model import Topology
 from patchbay.topology.plain import from_plain
 from patchbay.topology.plan import node_plan
+from patchbay.topology.steps import IPAddress
 from patchbay.values import Nat, NatConfig
 from patchbay.wiring.connection import NETLINK_NETFILTER
-from patchbay.wiring.conntrack import conntrack
+from patchbay.wiring.conntrack import ConntrackEntry, conntrack
 from patchbay.wiring.kernel import Kernel
 
 _NAT: Any = Nat | NatConfig
+_Endpoint = tuple[IPAddress, int]
 
 
 class NatRequests(ABC):
@@ -33,20 +38,14 @@ class NatRequests(ABC):
     def _change(self, after: Topology) -> None:
         """Have the network be so, or raise and leave it as it was."""
 
-    def on_conntrack(self, node: str) -> Plain:
-        """The connections that a router tracks."""
-        entries = conntrack(self._kernel.connection(node, NETLINK_NETFILTER))
-        return [
-            {
-                "protocol": entry.protocol,
-                "status": int(entry.status),
-                "timeout": entry.timeout,
-                "inside": [str(entry.original.source), entry.original.source_port],
-                "remote": [str(entry.original.destination), entry.original.destination_port],
-                "outside": [str(entry.reply.destination), entry.reply.destination_port],
-            }
-            for entry in entries
-        ]
+    def on_nat_table(self, node: str) -> Plain:
+        """The connections that a router translates."""
+        router = find_router(self._topology, node)
+        if router.nat is Nat.NONE or router.uplink.address is None:
+            return []
+        own = (router.uplink.address, *outside_addresses(router))
+        tracked = conntrack(self._kernel.connection(node, NETLINK_NETFILTER))
+        return _translations(tracked, [each.ip for each in own])
 
     def on_set_nat(self, node: str, nat: Plain, flush: bool) -> Plain:
         """Set how a router translates IPv4 addresses."""
@@ -73,3 +72,38 @@ class NatRequests(ABC):
         uplink = find_router(after, node).uplink.address
         self._log.add("nat_rebound", node=node, address=str(uplink.ip) if uplink else None)
         return None
+
+
+def _translations(connections: Iterable[ConntrackEntry], outside: Collection[IPv4Address]) -> Plain:
+    """Those of a router's tracked connections that are translated, as a client is told of them.
+
+    Args:
+        connections: what it tracks.
+        outside: its outside addresses; what else is sent on comes from inside, and stays there.
+    """
+    return [
+        {
+            "protocol": each.protocol,
+            "timeout": each.timeout,
+            **{name: [str(address), port] for name, (address, port) in ends.items()},
+        }
+        for each in connections
+        if (ends := _ends(each, outside)) is not None
+    ]
+
+
+def _ends(each: ConntrackEntry, outside: Collection[IPv4Address]) -> dict[str, _Endpoint] | None:
+    there, back = each.original, each.reply
+    if each.status & CtStatus.SNAT:
+        return {
+            "inside": (there.source, there.source_port),
+            "outside": (back.destination, back.destination_port),
+            "remote": (there.destination, there.destination_port),
+        }
+    if each.status & CtStatus.DNAT and there.destination in outside:
+        return {
+            "inside": (back.source, back.source_port),
+            "outside": (there.destination, there.destination_port),
+            "remote": (there.source, there.source_port),
+        }
+    return None

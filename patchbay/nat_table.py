@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 
 from actors.protocol import Plain
-from patchbay.rules.words import CtStatus, L4Proto
+from patchbay.rules.words import L4Proto
 
 Endpoint = tuple[IPv4Address | IPv6Address, int]
 """An address and a port; for ICMP, the identifier of the echo."""
@@ -15,11 +15,12 @@ Endpoint = tuple[IPv4Address | IPv6Address, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NatEntry:
-    """A connection whose source a router translates.
+    """A flow whose inside address a router translates, whichever side began it.
 
     Attributes:
         protocol: such as `udp`, `tcp`, `icmp`; a number where it has no name here.
-        inside: the host behind the router.
+        inside: the host behind the router; of two that reach each other by their outside
+            addresses, the one that began.
         outside: what the world sees instead.
         remote: whom it talks to.
         timeout: seconds until it is forgotten, if no packet comes.
@@ -33,7 +34,7 @@ class NatEntry:
 
 
 def nat_entries(told: Plain) -> list[NatEntry]:
-    """The entries among what a router's kernel tracks that are translated."""
+    """The entries of what a router's supervisor has told: see `nat_requests`."""
     entries = cast("list[dict[str, Any]]", told)
     return [
         NatEntry(
@@ -44,7 +45,6 @@ def nat_entries(told: Plain) -> list[NatEntry]:
             timeout=entry["timeout"],
         )
         for entry in entries
-        if CtStatus(entry["status"]) & CtStatus.SNAT
     ]
 
 

@@ -362,7 +362,7 @@ class Router(RouterFirewall, LabNode):
 
     def nat_table(self) -> list[NatEntry]:
         """The translations it has now, from the kernel's connection tracking."""
-        return nat_entries(self._lab.request("conntrack", node=self._name))
+        return nat_entries(self._lab.request("nat_table", node=self._name))
 
     def set_downlink_condition(
         self,

@@ -35,7 +35,7 @@ _CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_STATUS, _CTA_TIMEOUT, _CTA_MARK = 1, 2, 
 _CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
 _CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
 _CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
-_CTA_PROTO_ICMP_ID, _CTA_PROTO_ICMPV6_ID = 4, 7
+_IDENTIFIERS = _CTA_PROTO_ICMP_ID, _CTA_PROTO_ICMPV6_ID = 4, 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,9 @@ class ConntrackTuple:
 
     source: IPAddress
     source_port: int
-    """The identifier of an ICMP echo; 0 for protocols without ports."""
     destination: IPAddress
     destination_port: int
+    """Both ports are the identifier of an ICMP echo; 0 for protocols without ports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +140,10 @@ def _tuple(data: bytes) -> tuple[int, ConntrackTuple]:
         source, destination = IPv4Address(ip[_CTA_IP_V4_SRC]), IPv4Address(ip[_CTA_IP_V4_DST])
     else:
         source, destination = IPv6Address(ip[_CTA_IP_V6_SRC]), IPv6Address(ip[_CTA_IP_V6_DST])
-    kinds = (_CTA_PROTO_SRC_PORT, _CTA_PROTO_ICMP_ID, _CTA_PROTO_ICMPV6_ID)
-    port = next((transport[kind] for kind in kinds if kind in transport), b"")
+    echo = next((transport[kind] for kind in _IDENTIFIERS if kind in transport), b"")
     return transport[_CTA_PROTO_NUM][0], ConntrackTuple(
         source=source,
-        source_port=int.from_bytes(port, "big"),
+        source_port=int.from_bytes(transport.get(_CTA_PROTO_SRC_PORT, echo), "big"),
         destination=destination,
-        destination_port=int.from_bytes(transport.get(_CTA_PROTO_DST_PORT, b""), "big"),
+        destination_port=int.from_bytes(transport.get(_CTA_PROTO_DST_PORT, echo), "big"),
     )

@@ -3,6 +3,7 @@
 import itertools
 import select
 import socket
+from ipaddress import ip_address
 
 import pytest
 from support import ask_briefly, exchange
@@ -12,6 +13,7 @@ from patchbay import (
     FirewallConfig,
     Nat,
     NatConfig,
+    PortForward,
     PortPolicy,
     RouterPreset,
 )
@@ -95,6 +97,54 @@ def test_a_host_that_takes_an_address_over_takes_nothing_else(net):
     assert old.port == 6000
     found = [(entry.inside[0], entry.outside[1]) for entry in home.nat_table()]
     assert found == [(laptop.ip, new.port)]
+
+
+def test_the_table_has_flows_that_began_outside_too(net):
+    """By a forwarded port, by an address of one's own, and to a mapping that is open to others."""
+    home, one, two = net.router("home"), net.device("one"), net.device("two")
+    laptop, desk = net.device("laptop").ip, net.device("desk").ip
+    outside = home.uplink_ip
+    forward = PortForward("udp", 7000, laptop, 5000)
+    own = "198.18.0.200"
+    home.set_nat(
+        NatConfig(filtering="endpoint_independent", forwards=[forward], one_to_one={str(desk): own})
+    )
+    with net.device("laptop").reflector(port=5000), net.device("desk").reflector(port=5001):
+        one.call(_seen_from, 6000, [(str(outside), 7000)])
+        two.call(_seen_from, 6001, [(own, 5001)])
+    with one.reflector(port=9000) as reflector, net.device("laptop").network():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sock:
+            sock.bind(("", 5002))
+            sock.settimeout(30)
+            sock.sendto(b"?", reflector.address)
+            assert sock.recv(100).decode() == f"OBSERVED {outside} 5002\n"
+            two.call(_send_from, 6002, (str(outside), 5002))
+            assert sock.recv(100) == b"unasked"
+
+    table = {(each.inside, each.outside, each.remote) for each in home.nat_table()}
+    assert table == {
+        ((laptop, 5000), (outside, 7000), (one.ip, 6000)),
+        ((desk, 5001), (ip_address(own), 5001), (two.ip, 6001)),
+        ((laptop, 5002), (outside, 5002), (one.ip, 9000)),
+        ((laptop, 5002), (outside, 5002), (two.ip, 6002)),
+    }
+    home.set_nat("none")
+    assert home.nat_table() == []
+
+
+def _send_from(port, target):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("", port))
+        sock.sendto(b"unasked", target)
+
+
+def test_the_table_tells_the_identifiers_of_echoes(net):
+    home, laptop, one = net.router("home"), net.device("laptop"), net.device("one")
+    assert laptop.ping(one)
+    [echo] = [each for each in home.nat_table() if each.protocol == "icmp"]
+    assert (echo.inside[0], echo.outside[0], echo.remote[0]) == (laptop.ip, home.uplink_ip, one.ip)
+    assert echo.inside[1] == echo.outside[1] == echo.remote[1] != 0
 
 
 @pytest.mark.parametrize(("wall", "open_", "shut"), WALLS, ids=["corporate", "portal", "custom"])
