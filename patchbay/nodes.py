@@ -14,7 +14,7 @@ from patchbay.measuring import Measuring, Target
 from patchbay.nat_table import NatEntry, nat_entries
 from patchbay.reflectors import Reflector
 from patchbay.router_firewall import RouterFirewall
-from patchbay.stun_server import StunServer, server_address
+from patchbay.stun_server import StunServer, check_discovery, server_address
 from patchbay.topology import model
 from patchbay.topology.graph import LAN_BRIDGE, plugged_in
 from patchbay.topology.plain import from_plain, to_plain
@@ -34,6 +34,7 @@ from patchbay.values import (
     TimedCondition,
     name_of,
     parse,
+    parse_flag,
     parse_nat,
 )
 
@@ -185,10 +186,12 @@ class LabNode(Measuring):
 
         Raises:
             TimeoutError: the server does not answer.
-            ConfigError: one of the two has no address of this version of IP.
+            ConfigError: one of the two has no address of this version of IP, or what was given
+                is no server, port or number.
         """
         from patchbay.stun.discovery import discover
 
+        check_discovery(source_port, longest_lifetime, tries)
         host, port = server_address(self, server, version)
         return self.call(discover, host, port, source_port, longest_lifetime, tries)
 
@@ -334,7 +337,8 @@ class Router(RouterFirewall, LabNode):
                 way keep their outside addresses and ports, if it still translates at all.
         """
         value = to_plain(parse_nat(nat))
-        self._lab.request("set_nat", node=self._name, nat=value, flush=flush)
+        forget = parse_flag(flush, "flush")
+        self._lab.request("set_nat", node=self._name, nat=value, flush=forget)
 
     def set_nat_v6(self, mode: NatV6Mode | str) -> None:
         """Set how it translates IPv6 addresses."""
@@ -358,7 +362,8 @@ class Router(RouterFirewall, LabNode):
         Raises:
             ConfigError: it has no NAT, or no other address is free.
         """
-        self._lab.request("rebind_nat", node=self._name, address=bool(address))
+        other = parse_flag(address, "address")
+        self._lab.request("rebind_nat", node=self._name, address=other)
 
     def nat_table(self) -> list[NatEntry]:
         """The translations it has now, from the kernel's connection tracking."""

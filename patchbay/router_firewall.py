@@ -15,6 +15,7 @@ from patchbay.values import (
     PortMapping,
     name_of,
     parse_firewall,
+    parse_flag,
 )
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class RouterFirewall(ABC):
         Nobody learns from it, or through it, that packets are too long: "fragmentation needed" of
         ICMP and "packet too big" of ICMPv6 are dropped, those about its own MTU too.
         """
-        self._lab.request("set_block_icmp_frag_needed", node=self._name, block=bool(block))
+        flag = parse_flag(block, "block")
+        self._lab.request("set_block_icmp_frag_needed", node=self._name, block=flag)
 
     @property
     def port_mapping(self) -> bool:
@@ -74,7 +76,7 @@ class RouterFirewall(ABC):
 
         It needs IPv4 NAT. With the protocols, the ports and the ways in that were asked for end.
         """
-        self._lab.request("set_port_mapping", node=self._name, on=bool(on))
+        self._lab.request("set_port_mapping", node=self._name, on=parse_flag(on, "on"))
 
     def release(self, host: Named | str) -> None:
         """Let a host pass its captive portal, on all interfaces that are plugged into its LAN.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Self
 
 from patchbay.errors import ConfigError, Problem, Problems
-from patchbay.values.parsing import is_port
+from patchbay.values.parsing import is_int, is_number, is_port, parse_address
 
 if TYPE_CHECKING:
     from patchbay.lab import Lab
@@ -118,10 +119,13 @@ def server_address(
     """The address and the port that a node asks a server at.
 
     Raises:
-        ConfigError: the server or the node has no address of this version of IP.
+        ConfigError: there is no such version of IP, the server or the node has no address of it,
+            or what was given is no server.
     """
+    if version not in (None, 4, 6):
+        raise ConfigError(Problem("version", f"{version!r} is not a version of IP: 4 or 6"))
     if not isinstance(server, StunServer):
-        return server[0], server[1]
+        return _elsewhere(server)
     if version is None:
         return client.address_of(server.node), server.port
     ip = server.node.ip if version == 4 else server.node.ip6
@@ -131,3 +135,31 @@ def server_address(
             message = f"it has no IPv{version} address to find out with"
             raise ConfigError(Problem(f"node {node.name!r}", message))
     return str(ip), server.port
+
+
+def check_discovery(source_port: object, longest_lifetime: object, tries: object) -> None:
+    """Check what a node is to do when it asks a server.
+
+    Raises:
+        ConfigError: it cannot be done.
+    """
+    problems = Problems()
+    if source_port != 0 and not is_port(source_port):
+        problems.add("source_port", f"{source_port!r} is not a port, or 0 for any")
+    if longest_lifetime is not None and not (is_number(longest_lifetime) and longest_lifetime > 0):
+        message = f"{longest_lifetime!r} is not a number of seconds above 0"
+        problems.add("longest_lifetime", message)
+    if not is_int(tries) or tries < 1:
+        problems.add("tries", f"{tries!r} is not a whole number from 1 on")
+    problems.check()
+
+
+def _elsewhere(typed: object) -> tuple[str, int]:
+    match typed:
+        case (str() | IPv4Address() | IPv6Address() as host, port) if is_port(port):
+            problems = Problems()
+            address = parse_address(host, "server", problems)
+            problems.check()
+            return str(address), port
+    message = f"{typed!r} is neither a StunServer nor an address and a port"
+    raise ConfigError(Problem("server", message))

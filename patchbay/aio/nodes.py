@@ -28,7 +28,7 @@ from patchbay.meter.traceroute import TracerouteResult, traceroute
 from patchbay.nodes import Device, Ix, LabNode, Router
 from patchbay.ping import PingResult, ping
 from patchbay.stun.discovery import NatBehaviour, discover
-from patchbay.stun_server import StunServer, server_address
+from patchbay.stun_server import StunServer, check_discovery, server_address
 
 if TYPE_CHECKING:
     from patchbay.aio.lab import AsyncLab
@@ -275,6 +275,7 @@ class AsyncNode(Twin[N], Generic[N]):
         tries: int = 3,
     ) -> NatBehaviour:
         """Find out what is between it and a STUN server; see `LabNode.nat_behaviour`."""
+        check_discovery(source_port, longest_lifetime, tries)
         asked = server.sync if isinstance(server, Twin) else server
         host, port = await asyncio.to_thread(server_address, self.sync, asked, version)
         return await self.call(discover, host, port, source_port, longest_lifetime, tries)

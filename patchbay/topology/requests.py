@@ -28,6 +28,7 @@ from patchbay.values import (
     RouterPreset,
     Since,
     TimedCondition,
+    check_flag,
     check_since,
     is_int,
     name_of,
@@ -169,6 +170,10 @@ def router_request(
         parsed_downlink = None if downlink is None else parse_condition(downlink, "downlink")
     except ConfigError as error:
         problems.extend(error, place)
+    flags = {"block_icmp_frag_needed": block_icmp_frag_needed, "port_mapping": port_mapping}
+    for what, flag in flags.items():
+        if flag is not None:
+            check_flag(flag, f"{place}, {what}", problems)
     request = RouterRequest(
         name=name,
         preset=read(RouterPreset, preset, "preset"),

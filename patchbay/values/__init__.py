@@ -36,10 +36,12 @@ from patchbay.values.opportunities import DeliveryOpportunities
 from patchbay.values.parsing import (
     MTU_DEFAULT,
     MTU_MAX,
+    check_flag,
     check_mtu,
     is_int,
     parse,
     parse_address,
+    parse_flag,
     parse_mac,
 )
 from patchbay.values.port_mapping import Pinhole, PortMapping
@@ -99,6 +101,7 @@ __all__ = [
     "Slots",
     "TimedCondition",
     "Trace",
+    "check_flag",
     "check_mtu",
     "check_since",
     "condition_now",
@@ -108,6 +111,7 @@ __all__ = [
     "parse_address",
     "parse_condition",
     "parse_firewall",
+    "parse_flag",
     "parse_flows",
     "parse_mac",
     "parse_nat",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from patchbay.errors import Problems
 from patchbay.values.firewall_rule import FirewallAction, FirewallRule, PortPolicy
 from patchbay.values.nat_config import NatFiltering
-from patchbay.values.parsing import NamedEnum, parse, put, put_seconds
+from patchbay.values.parsing import NamedEnum, parse, put, put_flag, put_seconds, several
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -90,15 +90,15 @@ class FirewallConfig:
             "captive_portal": captive_portal,
         }
         for name, flag in flags.items():
-            object.__setattr__(self, name, bool(flag))
+            put_flag(self, name, flag, problems)
         for name, policy in (("outbound_tcp", outbound_tcp), ("outbound_udp", outbound_udp)):
             given: object = policy
             if not isinstance(given, PortPolicy):
                 problems.add(name, f"{given!r} is not a PortPolicy, such as PortPolicy.allow(80)")
             object.__setattr__(self, name, policy)
-        object.__setattr__(self, "rules", tuple(rules))
-        for number, rule in enumerate(self.rules):
-            each: object = rule
+        all_rules = several(rules, "rules", problems, "FirewallRules")
+        object.__setattr__(self, "rules", all_rules)
+        for number, each in enumerate(all_rules):
             if not isinstance(each, FirewallRule):
                 problems.add(f"rules[{number}]", f"{each!r} is not a FirewallRule")
         put(self, "refuse", FirewallAction, refuse, problems)

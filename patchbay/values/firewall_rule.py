@@ -14,7 +14,7 @@ from ipaddress import (
 from typing import ClassVar
 
 from patchbay.errors import Problems
-from patchbay.values.parsing import NamedEnum, is_port, is_port_range, put
+from patchbay.values.parsing import NamedEnum, is_port, is_port_range, put, several
 
 Network = IPv4Network | IPv6Network
 Networks = Network | IPv4Address | IPv6Address | str
@@ -40,7 +40,7 @@ class PortPolicy:
         if self.ports is None:
             return
         problems = Problems()
-        for port in self.ports:
+        for port in several(self.ports, "ports", problems, "ports"):
             if not is_port(port):
                 problems.add("ports", f"{port!r} is not a port from 1 to 65535")
         problems.check()
@@ -148,11 +148,11 @@ class FirewallRule:
         )
 
 
-def _ports(typed: Iterable[Ports] | int, name: str, problems: Problems) -> tuple[Ports, ...]:
+def _ports(typed: object, name: str, problems: Problems) -> tuple[Ports, ...]:
     if isinstance(typed, int):
         typed = (typed,)
     found: list[Ports] = []
-    for each in typed:
+    for each in several(typed, name, problems, "ports"):
         if is_port(each):
             found.append(each)
         elif isinstance(each, tuple | list) and is_port_range(tuple(each)):
@@ -162,14 +162,15 @@ def _ports(typed: Iterable[Ports] | int, name: str, problems: Problems) -> tuple
     return tuple(found)
 
 
-def _networks(
-    typed: Iterable[Networks] | Networks, name: str, problems: Problems
-) -> tuple[Network, ...]:
+def _networks(typed: object, name: str, problems: Problems) -> tuple[Network, ...]:
     # A network is itself an iterable, of its addresses.
-    if isinstance(typed, str | IPv4Address | IPv6Address | IPv4Network | IPv6Network):
+    if isinstance(typed, Networks):
         typed = (typed,)
     found: list[Network] = []
-    for each in typed:
+    for each in several(typed, name, problems, "addresses and subnets"):
+        if not isinstance(each, Networks):
+            problems.add(name, f"{each!r} is not an address or a subnet")
+            continue
         try:
             found.append(ip_network(each))
         except ValueError as error:

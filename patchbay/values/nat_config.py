@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
@@ -16,7 +16,9 @@ from patchbay.values.parsing import (
     is_port_range,
     parse,
     put,
+    put_flag,
     put_seconds,
+    several,
 )
 
 _T = TypeVar("_T")
@@ -223,26 +225,26 @@ class NatConfig:
         put(self, "tcp_filtering", NatFiltering, tcp_filtering, problems, optional=True)
         put(self, "port_choice", NatPorts, port_choice, problems, optional=True)
         put(self, "pooling", NatPooling, pooling, problems)
-        pairs = one_to_one.items() if isinstance(one_to_one, Mapping) else one_to_one
+        flags = {
+            "hairpin": hairpin,
+            "parity": parity,
+            "inbound_refresh": inbound_refresh,
+            "rebind_address": rebind_address,
+        }
+        for name, flag in flags.items():
+            put_flag(self, name, flag, problems)
+        typed: object = ports
         plain = {
-            "hairpin": bool(hairpin),
             "timeouts": NatTimeouts() if timeouts is None else timeouts,
-            "ports": None if ports is None else tuple(ports),
-            "parity": bool(parity),
+            "ports": tuple(typed) if isinstance(typed, list) else typed,
             "addresses": _all(IPv4Address, addresses, "addresses", problems),
-            "one_to_one": tuple(
-                each
-                for pair in pairs
-                if len(each := _all(IPv4Address, pair, "one_to_one", problems)) == 2
-            ),
-            "forwards": tuple(forwards),
+            "one_to_one": _pairs(one_to_one, problems),
+            "forwards": tuple(_forwards(forwards, problems)),
             "exempt": _all(IPv4Network, exempt, "exempt", problems),
             "block_size": block_size,
             "quota": quota,
             "hold_down": hold_down,
-            "inbound_refresh": bool(inbound_refresh),
             "rebind_every": rebind_every,
-            "rebind_address": bool(rebind_address),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -252,6 +254,11 @@ class NatConfig:
         problems.check()
 
     def _check_numbers(self, problems: Problems) -> None:
+        timeouts: object = self.timeouts
+        if not isinstance(timeouts, NatTimeouts):
+            problems.add(
+                "timeouts", f"{timeouts!r} is not a NatTimeouts, as NatTimeouts(udp=30) is"
+            )
         if self.ports is not None and not is_port_range(self.ports):
             message = f"{self.ports!r} is not a first and a last port from 1 to 65535"
             problems.add("ports", message)
@@ -316,14 +323,35 @@ class NatConfig:
         return NatPorts.PRESERVE if independent else NatPorts.RANDOM
 
 
-def _all(
-    kind: type[_T], values: Iterable[object], place: str, problems: Problems
-) -> tuple[_T, ...]:
-    """What was typed as values of a kind, but for what is none, which is a problem."""
+def _all(kind: type[_T], values: object, place: str, problems: Problems) -> tuple[_T, ...]:
+    """What was typed as addresses or subnets, but for what is none, which is a problem."""
     found = []
-    for value in values:
+    wanted = "subnets" if kind is IPv4Network else "addresses"
+    for value in several(values, place, problems, wanted):
         try:
             found.append(parse(kind, value, place))
         except ConfigError as error:
             problems.extend(error)
     return tuple(found)
+
+
+def _pairs(typed: object, problems: Problems) -> tuple[tuple[IPv4Address, IPv4Address], ...]:
+    found = []
+    values = typed.items() if isinstance(typed, Mapping) else typed
+    for pair in several(values, "one_to_one", problems, "pairs of addresses"):
+        before = len(problems)
+        each = _all(IPv4Address, pair, "one_to_one", problems)
+        if len(each) == 2:
+            found.append((each[0], each[1]))
+        elif len(problems) == before:
+            message = f"{pair!r} is no pair of an internal and an external address"
+            problems.add("one_to_one", message)
+    return tuple(found)
+
+
+def _forwards(typed: object, problems: Problems) -> Iterator[PortForward]:
+    for number, each in enumerate(several(typed, "forwards", problems, "PortForwards")):
+        if isinstance(each, PortForward):
+            yield each
+        else:
+            problems.add(f"forwards[{number}]", f"{each!r} is not a PortForward")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
+    IPv4Network,
     IPv6Address,
     IPv6Interface,
+    IPv6Network,
     ip_address,
 )
 from typing import Self, TypeGuard, TypeVar
@@ -64,10 +66,12 @@ def parse(kind: type[_T], value: object, place: str = "") -> _T:
     place = place or kind.__name__
     if issubclass(kind, Enum) or hasattr(kind, "PRESETS"):
         return _parse_name(kind, value, place)
+    wanted = _WORDS.get(kind, f"an {kind.__name__}")
+    if isinstance(value, int | bytes):  # `ipaddress` would read 80 as 0.0.0.80
+        raise ConfigError(Problem(place, f"{value!r} is not {wanted}"))
     try:
         return kind(value)  # type: ignore[call-arg]
     except (ValueError, TypeError) as error:
-        wanted = _WORDS.get(kind, f"an {kind.__name__}")
         raise ConfigError(Problem(place, f"{value!r} is not {wanted} ({error})")) from None
 
 
@@ -155,6 +159,49 @@ def put_seconds(owner: object, name: str, value: object, problems: Problems) -> 
         problems.add(name, f"{value!r} is not a whole number of seconds from 1 on")
 
 
+def check_flag(value: object, place: str, problems: Problems) -> None:
+    """Add a problem if `value` is no truth value; "no" would be taken for its opposite."""
+    if not isinstance(value, bool):
+        problems.add(place, f"{value!r} is neither True nor False")
+
+
+def parse_flag(value: object, place: str) -> bool:
+    """Return `value` if it is a truth value.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    problems = Problems()
+    check_flag(value, place, problems)
+    problems.check()
+    return bool(value)
+
+
+def put_flag(owner: object, name: str, value: object, problems: Problems) -> None:
+    """Set a field of a frozen dataclass to a truth value, or add a problem."""
+    object.__setattr__(owner, name, value)
+    check_flag(value, name, problems)
+
+
+def several(values: object, place: str, problems: Problems, wanted: str) -> tuple[object, ...]:
+    """Return the elements of a list that was typed; what is no list is a problem, and is left out.
+
+    A text is none, although Python takes it for a list of its letters, nor is a subnet, of its
+    addresses.
+
+    Args:
+        values: what was typed.
+        place: what it was typed for.
+        problems: where one is added.
+        wanted: what should have been typed, such as `addresses`.
+    """
+    single = isinstance(values, str | bytes | IPv4Network | IPv6Network)
+    if isinstance(values, Iterable) and not single:
+        return tuple(values)
+    problems.add(place, f"{values!r} is no list of {wanted}")
+    return ()
+
+
 def is_int(value: object) -> TypeGuard[int]:
     """Whether a value is an integer, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
@@ -165,14 +212,16 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_port(value: object) -> bool:
+def is_port(value: object) -> TypeGuard[int]:
     """Whether a value is a port number."""
     return is_int(value) and 1 <= value <= 65_535
 
 
-def is_port_range(ports: tuple[int, ...]) -> bool:
+def is_port_range(ports: object) -> bool:
     """Whether these are the first and the last of a range of ports."""
-    return len(ports) == 2 and all(map(is_port, ports)) and ports[0] <= ports[1]
+    if not isinstance(ports, tuple) or len(ports) != 2:
+        return False
+    return all(map(is_port, ports)) and ports[0] <= ports[1]
 
 
 def check_number(

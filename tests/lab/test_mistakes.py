@@ -102,6 +102,13 @@ MISTAKES = [
     (lambda lab: lab.add_router("r", mtu=70_000), ["mtu", "70000"]),
     (lambda lab: lab.device("server").iface("eth0").set_mtu(100), ["eth0", "mtu", "100"]),
     (lambda lab: lab.device("server").iface("eth0").set_mtu("1400"), ["mtu", "'1400'"]),
+    # truth values
+    (lambda lab: lab.add_router("r", block_icmp_frag_needed="no"), ["'r'", "'no' is neither"]),
+    (lambda lab: lab.add_router("r", port_mapping="off"), ["port_mapping", "'off' is neither"]),
+    (lambda lab: lab.router("home").set_block_icmp_frag_needed("no"), ["'no' is neither"]),
+    (lambda lab: lab.router("home").set_port_mapping("off"), ["'off' is neither"]),
+    (lambda lab: lab.router("home").set_nat("home", flush="no"), ["flush", "'no' is neither"]),
+    (lambda lab: lab.router("home").rebind_nat(address="no"), ["address", "'no' is neither"]),
     # types
     (lambda lab: lab.add_device("x", 5), ["'x'", "5", "router"]),
     (lambda lab: lab.add_device(7, "dc"), ["7", "name"]),

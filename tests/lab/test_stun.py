@@ -152,3 +152,22 @@ def test_mistakes_leave_nothing_behind(net):
     host = net.add_device("host", net.add_router("old", ip_support="v4_only"))
     with net.stun_server("new") as server, pytest.raises(ConfigError, match="no IPv6 address"):
         host.nat_behaviour(server, version=6)
+
+
+def test_what_is_no_server_is_told(net, server):
+    laptop = net.device("laptop")
+    for wrong, word in (
+        (lambda: laptop.nat_behaviour("stun"), "'stun' is neither a StunServer"),
+        (
+            lambda: laptop.nat_behaviour(server.node),
+            "neither a StunServer nor an address and a port",
+        ),
+        (lambda: laptop.nat_behaviour(("198.18.0.1", 70_000)), "neither a StunServer"),
+        (lambda: laptop.nat_behaviour(("stun", 3478)), "'stun' is not an IP address"),
+        (lambda: laptop.nat_behaviour(server, version=5), "5 is not a version of IP"),
+        (lambda: laptop.nat_behaviour(server, source_port=70_000), "70000 is not a port"),
+        (lambda: laptop.nat_behaviour(server, longest_lifetime=0), "seconds above 0"),
+        (lambda: laptop.nat_behaviour(server, tries=0), "whole number from 1 on"),
+    ):
+        with pytest.raises(ConfigError, match=word):
+            wrong()

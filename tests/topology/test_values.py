@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from patchbay.topology.plain import from_plain, to_plain
 from patchbay.values import (
     Firewall,
     FirewallConfig,
+    FirewallRule,
     IfaceConfig,
     IpSupport,
     LinkCondition,
@@ -182,6 +183,45 @@ def test_all_mistakes_of_a_nat_are_told_at_once():
         "mapping", "addresses", "one_to_one", "exempt", "block_size", "parity", "quota",
         "hold_down", "rebind_every", "forwards", "addresses",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        # A word would be true, whatever it says.
+        (lambda: NatConfig(hairpin="no"), "hairpin: 'no' is neither True nor False"),
+        (lambda: NatConfig(parity=2), "parity: 2 is neither True nor False"),
+        (lambda: FirewallConfig(block_inbound="off"), "block_inbound: 'off' is neither"),
+        (lambda: FirewallConfig(outbound_icmp=PortPolicy.BLOCK_ALL), "outbound_icmp: PortPolicy"),
+        # A text is no list of its letters, nor a subnet one of its addresses.
+        (lambda: NatConfig(addresses="198.18.0.9"), "addresses: '198.18.0.9' is no list of addr"),
+        (lambda: NatConfig(exempt=IPv4Network("10.0.0.0/8")), "exempt: IPv4Network('10.0.0.0/8')"),
+        (lambda: NatConfig(one_to_one=("10.0.1.2", "198.18.0.9")), "'10.0.1.2' is no list of addr"),
+        (lambda: FirewallRule("drop", "inbound", "tcp", ports="80"), "ports: '80' is no list"),
+        (lambda: PortPolicy(80), "ports: 80 is no list of ports"),
+        # Nothing is left out in silence.
+        (lambda: NatConfig(one_to_one=[("10.0.1.2",)]), "one_to_one: ('10.0.1.2',) is no pair"),
+        (
+            lambda: NatConfig(one_to_one=[("10.0.1.2", "198.18.0.9", "198.18.0.10")]),
+            "is no pair of an internal and an external address",
+        ),
+        # A number is no address, although `ipaddress` reads it as one.
+        (lambda: PortForward("tcp", 80, 8080), "host: 8080 is not an IPv4Address"),
+        (lambda: FirewallRule("drop", "inbound", source=[10]), "source: 10 is not an address"),
+        # What is of another kind.
+        (lambda: NatConfig(timeouts={"udp": 5}), "timeouts: {'udp': 5} is not a NatTimeouts"),
+        (lambda: NatConfig(ports=5000), "ports: 5000 is not a first and a last port"),
+        (lambda: NatConfig(ports="5000-5010"), "ports: '5000-5010' is not a first and a last"),
+        (lambda: NatConfig(forwards=[("tcp", 80, "10.0.1.2")]), "forwards[0]: ('tcp', 80"),
+        (lambda: NatConfig(forwards=PortForward("tcp", 80, "10.0.1.2")), "no list of PortForwards"),
+        (lambda: FirewallConfig(rules=FirewallRule("drop", "inbound")), "no list of FirewallRules"),
+        (lambda: FirewallRule("drop", "inbound", source=None), "source: None is no list of"),
+    ],
+)
+def test_what_is_typed_for_something_else_is_told(make, message):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert message in str(caught.value)
 
 
 def test_tcp_is_as_udp_unless_it_is_said_otherwise():
