@@ -56,7 +56,7 @@ def _decide(name: str, module: ModuleType) -> bool:
         return bool(parent) or _find(name, parent) is not None
     found = _find(name, parent)
     if found is None:
-        return False
+        return bool(parent) and _has_a_name_of_its_own(name, module, spec)
     if _is_installed(file):
         # Not always the same file: an import may put another module in its own place, as that of
         # `collections.abc` does.
@@ -64,6 +64,15 @@ def _decide(name: str, module: ModuleType) -> bool:
     if _is_test_file(file, module) or found.origin is None:
         return False
     return found.origin == origin or _same_file(found.origin, file)
+
+
+def _has_a_name_of_its_own(name: str, module: ModuleType, spec: object) -> bool:
+    """Whether a package has it for a part of itself, and it is found by another name.
+
+    As `os.path` is; from Python 3.14 on `collections.abc` is such a one too.
+    """
+    own = spec.name if isinstance(spec, ModuleSpec) else name
+    return own != name and sys.modules.get(own) is module and importable_elsewhere(own)
 
 
 def _find(name: str, parent: str) -> ModuleSpec | None:

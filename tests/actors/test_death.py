@@ -227,7 +227,9 @@ deadline = time.monotonic() + 60
 while os.path.exists(f"/proc/{pid}"):
     assert time.monotonic() < deadline
     time.sleep(0.01)
-print(sorted(os.readlink(f"/proc/self/fd/{n}").partition(":")[0] for n in "0123456789" if os.path.exists(f"/proc/self/fd/{n}")))
+open_ones = (os.readlink(f"/proc/self/fd/{n}") for n in "0123456789" if os.path.exists(f"/proc/self/fd/{n}"))
+# libffi keeps its own file open, which some of its versions map trampolines from
+print(sorted(link.partition(":")[0] for link in open_ones if "/libffi.so" not in link))
 """
     assert run(code, "-X", "dev", "-W", "error") == (0, ["['pipe', 'pipe', 'pipe', 'socket']"], "")
 

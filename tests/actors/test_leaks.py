@@ -34,7 +34,9 @@ def test_no_process_of_a_lab_has_a_file_of_the_host_open():
 
     # the hidden directory was mounted over /proc, where the kernel lets nobody make files
     harmless = ("pipe:", "socket:", "anon_inode:", "net:", "/dev/null", "/proc")
-    assert {link for link in ours if not link.startswith(harmless)} == set()
+    # libffi keeps its own file open, which some of its versions map trampolines from
+    found = {link for link in ours if not link.startswith(harmless) and "/libffi.so" not in link}
+    assert found == set()
 
 
 def test_nothing_is_written_outside_of_a_lab(tmp_path):

@@ -299,6 +299,7 @@ def test_test_modules_and_programs_travel_by_value_and_libraries_by_name():
         "os",
         "sys",
         "posixpath",
+        "os.path",
         "json.decoder",
         "collections.abc",
         "pytest",
