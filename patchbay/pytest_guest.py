@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import getpass
+import contextlib
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +17,7 @@ from actors.errors import PatchbayError
 from patchbay import clock
 from patchbay.guest.host import this_host
 from patchbay.guest.launch import check_kernel
+from patchbay.guest.usual import pytest_temporary
 
 
 def is_wanted(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> bool:
@@ -115,9 +115,9 @@ def written_directories(config: pytest.Config) -> list[Path]:
     """
     here = config.invocation_params.dir
     base = config.getoption("basetemp", None)
-    root = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
-    temporary = Path(base).parent if base else root / f"pytest-of-{getpass.getuser()}"
-    temporary.mkdir(mode=0o700, exist_ok=True)
+    temporary = Path(base).parent if base else pytest_temporary()
+    with contextlib.suppress(OSError):  # pytest says that it cannot
+        temporary.mkdir(mode=0o700, exist_ok=True)
     found = [config.rootpath, here, temporary]
     files = [
         *(config.getoption(name, None) for name in ("xmlpath", "log_file", "report_log")),

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from patchbay.cli import main
+from patchbay.cli.kernel import COMMAND
 from patchbay.doctor import capabilities
 from patchbay.version import __version__
 
@@ -44,6 +46,16 @@ def test_a_missing_or_unknown_command_is_answered_with_those_there_are(arguments
         main(arguments)
 
     assert "COMMAND" in capsys.readouterr().err
+
+
+def test_an_interruption_is_no_error(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("patchbay.cli.kernel.COMMAND", replace(COMMAND, run=interrupted))
+
+    assert main(["kernel"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_help_says_what_every_command_does(capsys):

@@ -13,6 +13,7 @@ from typing import TypeVar, get_args
 
 from patchbay.cli.command import Command
 from patchbay.errors import PatchbayError
+from patchbay.guest.errors import GuestFailed
 from patchbay.guest.options import (
     PATIENCE,
     VIRTUAL_START,
@@ -140,12 +141,13 @@ def _run(arguments: Namespace) -> int:
     if seed is None and arguments.time != "real":
         seed = int.from_bytes(os.urandom(4), "little") >> 1
     try:
+        here = _here()
         guest = Guest(
             time=arguments.time,
             seed=seed,
             start=start,
             memory=arguments.memory,
-            writable=tuple(arguments.write) or usual_directories(command, Path.cwd()),
+            writable=tuple(arguments.write) or usual_directories(command, here),
             cpus=arguments.cpus,
             patience=arguments.patience,
             machine=arguments.machine,
@@ -158,6 +160,13 @@ def _run(arguments: Namespace) -> int:
     except PatchbayError as error:
         print(f"patchbay guest: {error}", file=sys.stderr)
         return _FAILED
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise GuestFailed("the current directory does not exist any more") from error
 
 
 COMMAND = Command(

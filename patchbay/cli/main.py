@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line, without the program; default: `sys.argv`'s.
 
     Returns:
-        The exit status of the process: 0 if all went well.
+        The exit status of the process: 0 if all went well, 130 if it was interrupted.
 
     Raises:
         SystemExit: the arguments make no sense, or ask for help or the version.
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = tuple(name for name in words[:1] if name in COMMANDS)
     commands = {name: _load(name) for name in asked or COMMANDS}
     parsed = _parser(commands.values()).parse_args(words)
-    return commands[parsed.command].run(parsed)
+    try:
+        return commands[parsed.command].run(parsed)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _load(name: str) -> Command:

@@ -29,6 +29,10 @@ PATIENCE = 60.0
 LEAST_MEMORY = 64 << 20
 """Bytes with which the kernel boots and a small program runs."""
 
+_END_OF_TIME = datetime(2232, 1, 1, tzinfo=UTC)
+"""Linux counts nanoseconds until 2262, and lets nobody set a clock to the last thirty years of that
+(TIME_SETTOD_SEC_MAX in include/linux/time64.h)."""
+
 _MOST_SEED = 2**64 - 1
 
 
@@ -77,6 +81,8 @@ class Guest:
             problems.add("start", f"{self.start} lacks a time zone, such as +00:00")
         elif self.start.timestamp() < 0:
             problems.add("start", f"{self.start} is before 1970")
+        elif self.start >= _END_OF_TIME:
+            problems.add("start", f"{self.start} is after 2231, when no clock of Linux can be set")
         if self.start != VIRTUAL_START and not self.is_virtual:
             problems.add("start", "only virtual time starts when one says: add --time virtual")
         if self.memory < LEAST_MEMORY:

@@ -15,6 +15,13 @@ from patchbay.guest.streams import Relay, complete_input, terminals
 _INPUT = "input"
 """The file in the initial file system that holds standard input, if it is complete."""
 
+_MOST_FILES = 1 << 20
+"""Linux allows no more (fs.nr_open), and refuses a limit above it altogether."""
+
+_OTHERS_MEMORY = 24 << 20
+"""Bytes of memory that are not there for it, in half a guest's: it lies in memory twice when the
+kernel unpacks that file system."""
+
 
 def run(guest: Guest, command: Sequence[str]) -> int:
     """Run a command in a guest, with this process's streams, directory, environment and user.
@@ -36,12 +43,22 @@ def run(guest: Guest, command: Sequence[str]) -> int:
             guest.
         GuestFailed: the guest itself failed.
     """
+    _open_streams()
     shown = terminals()
-    given = complete_input()
+    given = complete_input(guest.memory // 2 - _OTHERS_MEMORY)
     request = _request(guest, command, shown, given)
     with launch(guest, request, {_INPUT: given} if given else None) as machine:
         relay = Relay(machine, terminal=bool(shown), live_input=given is None)
         return exit_status(relay.run())
+
+
+def _open_streams() -> None:
+    """Open those of the standard streams that are closed, lest a pipe of ours get their numbers."""
+    for stream in range(3):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
 
 
 def _request(
@@ -59,12 +76,18 @@ def _request(
         group=os.getgid(),
         groups=tuple(os.getgroups()),
         mask=mask,
-        files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        files=_files(),
         hostname=socket.gethostname(),
         terminals=terminals,
         virtual_time=guest.is_virtual,
         input="" if given is None else f"/{_INPUT}" if given else os.devnull,
     )
+
+
+def _files() -> int:
+    """How many files the command may have open: as many as this process, if its kernel allows it."""
+    here, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_FILES if here == resource.RLIM_INFINITY else min(here, _MOST_FILES)
 
 
 def _environment(guest: Guest) -> dict[str, str]:

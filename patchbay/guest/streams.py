@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from types import FrameType
 
+from patchbay.errors import ConfigError, Problem
 from patchbay.guest.channel import (
     DONE,
     END_OF_INPUT,
@@ -60,6 +61,15 @@ _INTERRUPT = b"\x03"
 
 _AT_ONCE = 1 << 16
 
+_STREAMS = {1: "standard output", 2: "standard error"}
+
+_MOST_UNREAD = 1 << 20
+"""Bytes that a command may write to a stream whose reader is gone: far more than are on their way
+when that is found out."""
+
+_LEAST_UNREAD = 256
+"""As how many of these one frame counts at least: short ones take long."""
+
 _THREAD = struct.Struct("<i")
 
 
@@ -74,17 +84,31 @@ def terminals() -> tuple[int, ...]:
     return tuple(number for number in range(3) if os.isatty(number))
 
 
-def complete_input() -> bytes | None:
-    """All of standard input, if it is all there already: a file, or nothing."""
-    try:
-        status = os.fstat(0)
-    except OSError:  # it is closed
-        return b""
+def complete_input(most: int) -> bytes | None:
+    """All of standard input, if it is all there already: a file, or nothing.
+
+    Args:
+        most: for how many bytes of a file there is room.
+
+    Raises:
+        ConfigError: the file has more.
+    """
+    status = os.fstat(0)
     if os.path.samestat(status, os.stat(os.devnull)):
         return b""
     if not stat.S_ISREG(status.st_mode):
         return None
     with open(0, "rb", closefd=False, buffering=0) as file:
+        size = status.st_size - file.tell()
+        if size > most:
+            raise ConfigError(
+                Problem(
+                    "memory",
+                    f"a file of {size / 2**20:.0f}M as standard input takes twice that in the "
+                    f"guest's memory, and there are {max(most, 0) >> 20}M for it: give more, or name "
+                    "the file to the command, which can read it there",
+                )
+            )
         return file.read()
 
 
@@ -111,6 +135,7 @@ class Relay:
         self._room = 0
         self._last_lines: deque[bytes] = deque(maxlen=20)
         self._interruptions = 0
+        self._unread: dict[int, int] = {}
         self._must_answer = False
         self._looked = time.monotonic()
         self._stuck: GuestStuck | None = None
@@ -188,7 +213,7 @@ class Relay:
 
     def _receive(self, kind: bytes, content: bytes) -> None:
         if kind in (OUTPUT, ERRORS):
-            _write_all(1 if kind == OUTPUT else 2, content)
+            self._write(1 if kind == OUTPUT else 2, content)
         elif kind == TAKEN:
             self._room += number(content)
             self._must_answer = False
@@ -202,6 +227,26 @@ class Relay:
         elif kind == FAILED:
             reason = content.decode(errors="replace")
             raise GuestFailed(f"the guest cannot {reason}", self._messages())
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        """Write what the command wrote, or tell it that nobody reads that any more.
+
+        It is told by SIGPIPE, as outside. What it writes nevertheless is thrown away, but not for ever.
+        """
+        stream = _STREAMS[descriptor]
+        if descriptor not in self._unread:
+            try:
+                _write_all(descriptor, data)
+                return
+            except BrokenPipeError:
+                self._unread[descriptor] = 0
+                self._send(frame(SIGNAL, bytes([signal.SIGPIPE])))
+                self._expect_answer()
+            except OSError as error:
+                raise GuestFailed(f"{stream} cannot be written: {error.strerror}") from error
+        self._unread[descriptor] += max(len(data), _LEAST_UNREAD)
+        if self._unread[descriptor] > _MOST_UNREAD:
+            raise GuestFailed(f"nobody reads {stream}, and the command goes on writing there")
 
     def _read_input(self) -> None:
         """Pass on what standard input has."""
@@ -280,4 +325,7 @@ class Relay:
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:  # whoever gave it to this process does not want to wait
+            select.select([], [descriptor], [])

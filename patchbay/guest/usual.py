@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,13 +22,27 @@ def usual_directories(command: Sequence[str], directory: Path) -> tuple[Path, ..
         directory: where.
     """
     cache = _root(directory) / ".pytest_cache"
-    temporary = Path(tempfile.gettempdir()) / f"pytest-of-{getpass.getuser()}"
+    temporary = pytest_temporary()
     if is_pytest(command):
-        if not cache.is_dir():
-            cache.mkdir()
-            (cache / ".gitignore").write_text("*\n")  # as pytest does it
-        temporary.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(
+            OSError
+        ):  # pytest does without a cache, as in a read-only directory
+            if not cache.is_dir():
+                cache.mkdir()
+                (cache / ".gitignore").write_text("*\n")  # as pytest does it
+        with contextlib.suppress(OSError):  # pytest says that it cannot
+            temporary.mkdir(mode=0o700, exist_ok=True)
     return tuple(each for each in (directory / "artifacts", cache, temporary) if each.is_dir())
+
+
+def pytest_temporary() -> Path:
+    """Where pytest makes temporary directories; it need not exist."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # nobody has told the system of this user, as in containers
+        user = "unknown"
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir()
+    return Path(root) / f"pytest-of-{user}"
 
 
 def is_pytest(command: Sequence[str]) -> bool:

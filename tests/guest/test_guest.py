@@ -52,6 +52,48 @@ def test_the_streams_are_three(guest):
     assert done.stderr == b"aside\n"
 
 
+@pytest.mark.parametrize("kind", ["real", "virtual"])
+def test_a_reader_that_goes_away_ends_the_command_as_outside(guest, kind):
+    with guest.start("yes", options=["--quiet", "--time", kind], stdout=-1, stderr=-1) as process:
+        assert process.stdout.readline() == b"y\n"
+        process.stdout.close()
+
+        assert process.stderr.read() == b""
+        assert process.wait(PATIENCE) == 128 + signal.SIGPIPE
+
+
+def test_a_command_that_writes_what_nobody_reads_for_ever_is_ended(guest):
+    with guest.start(*python("while True: print('on')"), stdout=-1, stderr=-1) as process:
+        assert process.stdout.readline() == b"on\n"
+        process.stdout.close()
+
+        assert b"nobody reads standard output" in process.stderr.read()
+        assert process.wait(PATIENCE) == 125
+
+
+def test_output_for_which_there_is_no_room_is_told(guest):
+    with open("/dev/full", "w") as full:
+        done = guest.run("echo", "hello", stdout=full, stderr=subprocess.PIPE, capture_output=False)
+
+    assert done.returncode == 125
+    assert done.stderr == (
+        b"patchbay guest: standard output cannot be written: No space left on device\n"
+    )
+
+
+def test_streams_may_be_closed(guest):
+    script = ("sh", "-c", "cat; echo out; echo aside >&2")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&-', "sh", *guest.arguments(*script)],
+        env=guest.environment(),
+        stderr=subprocess.PIPE,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"aside\n")
+
+
 def test_a_file_as_input_is_a_file(guest, tmp_path):
     (tmp_path / "input").write_text("hello\n")
 
@@ -59,6 +101,15 @@ def test_a_file_as_input_is_a_file(guest, tmp_path):
         done = guest.run("sh", "-c", "cat; test -f /proc/self/fd/0", stdin=file)
 
     assert (done.stdout, done.returncode) == (b"hello\n", 0)
+
+
+def test_a_file_that_is_too_large_as_input_is_told(guest, tmp_path):
+    with open(tmp_path / "input", "w+") as file:
+        file.truncate(100 << 20)
+        done = guest.run("wc", "-c", options=["--memory", "128M"], stdin=file)
+
+    assert done.returncode == 125
+    assert b"memory: a file of 100M as standard input" in done.stderr
 
 
 def test_input_that_nobody_reads_does_not_hold_up_a_signal(guest):

@@ -7,13 +7,14 @@ import stat
 import struct
 import subprocess
 import textwrap
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace as Namespace
 
 import pytest
 
 from actors.errors import HostNotCapable
+from patchbay.cli import main
 from patchbay.errors import ConfigError
 from patchbay.guest.build import build
 from patchbay.guest.cache import best_kernel, kernels
@@ -27,7 +28,7 @@ from patchbay.guest.recipe import features, recipe
 from patchbay.guest.request import Request
 from patchbay.guest.symbols import function_at
 from patchbay.guest.tools import NEEDED, install_command
-from patchbay.guest.usual import is_pytest
+from patchbay.guest.usual import is_pytest, usual_directories
 from patchbay.guest.waits import Place, explain, parse
 
 
@@ -44,6 +45,14 @@ def test_all_mistakes_of_a_guest_are_told_at_once(tmp_path):
     assert [each.place for each in caught.value.problems] == [
         *("time", "seed", "start", "memory", "write", "write")
     ]
+
+
+def test_virtual_time_starts_when_a_clock_can_be_set():
+    end = datetime(2232, 1, 1, tzinfo=UTC)
+
+    Guest(time="virtual", start=end - timedelta(seconds=1))
+    with pytest.raises(ConfigError, match=r"start: 2232.* is after 2231"):
+        Guest(time="virtual", start=end)
 
 
 def test_real_time_starts_when_it_is():
@@ -92,6 +101,39 @@ def test_a_processor_that_this_process_may_not_use_is_refused():
 )
 def test_pytest_is_known_by_its_command(command, it_is):
     assert is_pytest(command.split()) == it_is
+
+
+def test_a_user_without_a_name_has_directories_as_pytest_names_them(tmp_path, monkeypatch):
+    def nobody():
+        raise KeyError("uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(tmp_path))
+    (tmp_path / "pytest.ini").touch()
+
+    assert usual_directories(["pytest"], tmp_path) == (
+        *(tmp_path / ".pytest_cache", tmp_path / "pytest-of-unknown"),
+    )
+
+
+def test_directories_that_cannot_be_made_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", str(tmp_path / "none"))
+    (tmp_path / "pytest.ini").touch()
+    (tmp_path / ".pytest_cache").touch()
+
+    assert usual_directories(["pytest"], tmp_path) == ()
+
+
+def test_a_directory_that_is_gone_is_told(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert main(["guest", "--", "true"]) == 125
+    assert capsys.readouterr().err == (
+        "patchbay guest: the current directory does not exist any more\n"
+    )
 
 
 WAITING = (
