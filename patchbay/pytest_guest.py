@@ -7,7 +7,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +18,9 @@ from patchbay import clock
 from patchbay.guest.host import this_host
 from patchbay.guest.launch import check_kernel
 from patchbay.guest.usual import pytest_temporary
+
+_REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath")
+"""The options that name a report: pytest's own, those of pytest-reportlog and pytest-html."""
 
 
 def is_wanted(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> bool:
@@ -111,7 +114,7 @@ def _guest(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) 
 def written_directories(config: pytest.Config) -> list[Path]:
     """Where a session leaves something: the project, temporary directories, reports elsewhere.
 
-    Those for temporary files are made if they are missing, as pytest would do it.
+    Those that are missing are made, as pytest would do it.
     """
     here = config.invocation_params.dir
     base = config.getoption("basetemp", None)
@@ -119,12 +122,20 @@ def written_directories(config: pytest.Config) -> list[Path]:
     with contextlib.suppress(OSError):  # pytest says that it cannot
         temporary.mkdir(mode=0o700, exist_ok=True)
     found = [config.rootpath, here, temporary]
-    files = [
-        *(config.getoption(name, None) for name in ("xmlpath", "log_file", "report_log")),
-        os.environ.get("COVERAGE_FILE"),
-    ]
-    if config.pluginmanager.has_plugin("cacheprovider"):
-        files.append(config.getini("cache_dir"))
-    found += [(here / each).parent for each in files if each]
+    for report in _reports(config):
+        directory = (here / report).parent
+        with contextlib.suppress(OSError):  # whoever writes the report says that it cannot
+            directory.mkdir(parents=True, exist_ok=True)
+        found.append(directory)
     usable = sorted({each.resolve() for each in found if each.is_dir()} - {Path("/")})
     return [each for each in usable if not any(above in usable for above in each.parents)]
+
+
+def _reports(config: pytest.Config) -> Iterator[str]:
+    """The files that pytest and its plugins are told to write, and those that outlast a session."""
+    files = [config.getoption(name, None) for name in _REPORTS]
+    files += (config.getoption("cov_report", None) or {}).values()  # of pytest-cov: by their kinds
+    files.append(os.environ.get("COVERAGE_FILE"))
+    if config.pluginmanager.has_plugin("cacheprovider"):
+        files.append(config.getini("cache_dir"))
+    yield from filter(None, files)

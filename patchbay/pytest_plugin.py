@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shlex
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -170,7 +171,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         if not config.getoption("tx", None):
             become_guest(config, kind, options)
         if kind != "real" and not any(each.startswith("--seed") for each in options):
-            options.append(f"--seed={random.SystemRandom().randrange(2**31)}")
+            seed = random.SystemRandom().randrange(2**31)
+            options.append(f"--seed={seed}")
+            if config.get_verbosity() < 0:  # else the header says it
+                print(f"patchbay guest: {kind} time, --seed {seed}", file=sys.stderr)
     config.stash[_GUEST_OPTIONS] = options
 
 

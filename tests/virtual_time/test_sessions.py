@@ -1,10 +1,13 @@
 """`pytest --patchbay-guest`: a session in a guest behaves as one without."""
 
+import re
 import xml.etree.ElementTree as ET
 from importlib.metadata import entry_points
 
 import pytest
 
+from patchbay.pytest_guest import written_directories
+from patchbay.pytest_plugin import pytest_cmdline_main
 from tests.virtual_time.conftest import CACHE, ROOT
 
 pytest_plugins = ["pytester"]
@@ -116,6 +119,31 @@ def test_coverage_is_that_of_the_tests(run, guest, pytester, monkeypatch):
     )
 
     told.stdout.fnmatch_lines(["measured.py*4*1*75%"])
+
+
+def test_reports_are_written_where_they_are_asked_for(pytester, tmp_path):
+    config = pytester.parseconfig(
+        f"--junitxml={tmp_path}/new/junit/report.xml", "--basetemp=here", "-p", "no:cacheprovider"
+    )
+    config.option.cov_report = {"xml": f"{tmp_path}/coverage/report.xml", "term": None}
+    config.option.htmlpath = f"{tmp_path}/html/report.html"
+
+    written = written_directories(config)
+
+    elsewhere = {tmp_path / "coverage", tmp_path / "html", tmp_path / "new" / "junit"}
+    assert set(written) == {pytester.path, *elsewhere}
+    assert all(each.is_dir() for each in written)
+
+
+def test_the_seed_is_told_to_those_who_want_little_output_too(pytester, monkeypatch, capsys):
+    monkeypatch.setattr("patchbay.pytest_guest.is_wanted", lambda *_: True)
+
+    for verbosity, told in (("-q", 1), ("-v", 0)):
+        pytest_cmdline_main(
+            pytester.parseconfig("--patchbay-guest=virtual", "--tx=popen", verbosity)
+        )
+
+        assert len(re.findall(r"virtual time, --seed \d+\n", capsys.readouterr().err)) == told
 
 
 def test_the_configuration_can_ask_for_it_and_the_command_line_refuse(run, pytester):
