@@ -235,9 +235,7 @@ def test_code_that_waits_without_letting_go_of_the_interpreter_is_shown(a: Node,
     assert not waiting.done()
 
 
-@pytest.mark.skipif(
-    clock.kind() == "virtual", reason="code that never looks at the clock ends time"
-)
+@takes_time
 def test_code_that_computes_without_letting_go_of_the_interpreter_is_shown(a: Node) -> None:
     a.submit(compute_in_c)
 
