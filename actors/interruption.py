@@ -6,6 +6,10 @@ interrupted by a signal. For code in another thread, the interpreter is told for
 other thread is the main one: a word of its state, `_PyRuntime.main_thread`, says which that is.
 Where that word is not found, an exception can still be raised in the other thread, but only once
 it runs Python code again; the same is done for a thread that does not notice the signal.
+
+Where Python code cannot raise, as in `__del__`, or where C code lets go of something and looks for
+signals meanwhile, as pyzmq does, the interpreter drops what is raised and goes on. It tells
+`sys.unraisablehook`, so that the next reminder raises it once more.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,9 +57,13 @@ class Interrupted(BaseException):
 class Run:
     """One run of a function, in the thread that calls `run`. It can be interrupted, once."""
 
+    _by_thread: ClassVar[dict[int, Run]] = {}
+
     def __init__(self) -> None:
         self._thread: int | None = None
         self._wanted = False
+        self._dropped = False
+        """Whether the exception was raised where nobody could see it, and has to be once more."""
         self._lock = threading.Lock()
         self._raising = threading.Lock()
         """Taken for good by the one who raises the exception, or by the end of the run."""
@@ -86,14 +95,19 @@ class Run:
     def _begin(self) -> None:
         with self._lock:
             self._thread = threading.get_ident()
+            self._by_thread[self._thread] = self
             if self._wanted:
                 raise Interrupted
 
     def _end(self) -> None:
+        self._dropped = False
         self._raising.acquire(blocking=False)
         with self._lock:
-            if self._wanted and self._thread is not None:
+            if self._thread is None:
+                return
+            if self._wanted:
                 _raise_in_thread(self._thread, None)
+            self._by_thread.pop(self._thread, None)
             self._thread = None
 
     def interrupt(self) -> None:
@@ -105,20 +119,26 @@ class Run:
             if self._wanted:
                 return
             self._wanted = True
-            if self._thread is None:
-                return
-            self._wake(self._thread)
-            if self._raising.acquire(blocking=False):
-                _raise_in_thread(self._thread, Interrupted)
+            if self._thread is not None:
+                self._raise(self._thread)
 
     def remind(self) -> None:
         """Send the signal again, if the function goes on although it was interrupted.
 
-        The exception that awaits the thread is raised in there as soon as the handler begins.
+        The exception that awaits the thread is raised in there as soon as the handler begins. One
+        that was dropped is raised anew.
         """
         with self._lock:
             if self._wanted and self._thread is not None:
-                self._wake(self._thread)
+                if self._dropped:
+                    self._dropped = False
+                    self._raising.release()
+                self._raise(self._thread)
+
+    def _raise(self, thread: int) -> None:
+        self._wake(thread)
+        if self._raising.acquire(blocking=False):
+            _raise_in_thread(thread, Interrupted)
 
     def _wake(self, thread: int) -> None:
         """Send the thread the signal until its handler has run there, or patience is over."""
@@ -139,6 +159,16 @@ class Run:
             self._unnoticed.release()
             raise Interrupted
 
+    @classmethod
+    def drop(cls) -> None:
+        """Take note that what interrupts this thread was raised where nobody could see it.
+
+        It is not raised here: whoever calls this could not see it either.
+        """
+        run = cls._by_thread.get(threading.get_ident())
+        if run is not None:
+            run._dropped = True
+
 
 class _Handler:
     interrupting: Run | None = None
@@ -152,6 +182,15 @@ class _Handler:
 def allow_interruptions() -> None:
     """Prepare this process; in its main thread."""
     signal.signal(INTERRUPT_SIGNAL, _Handler.handle)
+    report = sys.unraisablehook
+
+    def look(unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, Interrupted):
+            Run.drop()
+        else:
+            report(unraisable)
+
+    sys.unraisablehook = look
 
 
 def user_stack(entries: Iterable[traceback.FrameSummary]) -> str:

@@ -104,9 +104,20 @@ def compute() -> None:
         a_turn()
 
 
+def finalizer() -> None:
+    """Waits where the interpreter drops what is raised, and after that where it does not."""
+
+    class Waiting:
+        def __del__(self) -> None:
+            time.sleep(LONG)
+
+    Waiting()
+    time.sleep(LONG)
+
+
 BLOCKING = [
     receive, accept, sleep, lock, recursive_lock, condition, get_from_queue, join, poll, read,
-    wait_for_program, event_loop, compute,
+    wait_for_program, event_loop, compute, finalizer,
 ]  # fmt: skip
 
 
@@ -198,6 +209,14 @@ def test_interrupted_code_runs_its_finally_blocks(a: Node, occupy: Occupy, tmp_p
 
     assert names == ["MainThread", "call"]
     assert not busy.done()
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_interruption_that_was_dropped_comes_again(a: Node) -> None:
+    stack = timed_out(a, finalizer).stack
+
+    assert "in finalizer\n" in stack
+    assert "in __del__\n" not in stack
 
 
 def test_other_threads_are_not_interrupted(a: Node) -> None:
