@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from actors.errors import HostNotCapable
+from patchbay.clock import in_guest
 from patchbay.errors import ConfigError, Problem
 from patchbay.guest import machine
 from patchbay.guest.cache import Kernel, best_kernel
@@ -73,10 +74,15 @@ def launch(
 
     Raises:
         ConfigError: the guest cannot be what is asked.
-        HostNotCapable: there is no kernel, no QEMU, or no room.
+        HostNotCapable: there is no kernel, no QEMU, or no room; or this is a guest already.
     """
     host = this_host()
     if not is_qemu(guest, host):
+        if in_guest():  # User-mode Linux starts in itself, and then hangs
+            raise HostNotCapable(
+                "this is a guest already, and a guest has none of its own",
+                "run the command as it is, without patchbay guest",
+            )
         kernel = kernel or best_kernel()
         return machine.started(kernel, guest, _initial(kernel.init.read_bytes(), request, files))
     from patchbay.guest import qemu, stock  # not loaded where there is no need

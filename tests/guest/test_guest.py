@@ -43,6 +43,14 @@ def test_a_program_that_does_not_exist_is_named(guest):
     assert b"cannot run nonesuch: No such file" in done.stderr
 
 
+def test_a_guest_has_none_of_its_own(guest):
+    done = guest.run(*guest.arguments("true"))
+
+    assert done.returncode == 125
+    assert b"this is a guest already, and a guest has none of its own" in done.stderr
+    assert b"mend it with: run the command as it is" in done.stderr
+
+
 def test_the_streams_are_three(guest):
     data = os.urandom(300_000)
 

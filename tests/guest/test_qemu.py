@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import HostNotCapable
+from patchbay.clock import in_guest
 from patchbay.errors import ConfigError
 from patchbay.guest import packages
 from patchbay.guest.compiler import compiler_for
@@ -655,9 +656,15 @@ def can_run():
         return False
 
 
-real = pytest.mark.skipif(
-    not can_run(), reason="needs QEMU, and a kernel for it: patchbay kernel fetch"
-)
+def real(test):
+    """Mark a test that starts the real QEMU."""
+    lacks = pytest.mark.skipif(
+        not can_run(), reason="needs QEMU, and a kernel for it: patchbay kernel fetch"
+    )
+    nested = pytest.mark.skipif(
+        in_guest(), reason="this is a guest already, and QEMU in it takes minutes to start"
+    )
+    return nested(lacks(test))
 
 
 def guest(*words, **more):
