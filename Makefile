@@ -43,8 +43,10 @@ format: environment-test
 pytest: environment-test
 	$(python) -m pytest -n auto $(ARGS)
 
+# A guest is several times slower than its host: a test that takes long there does not hang.
 guest-tests: kernel environment-test
-	$(python) -m pytest --patchbay-guest=$(TIME) --patchbay-guest-options="--memory 4G" $(ARGS)
+	$(python) -m pytest --patchbay-guest=$(TIME) --patchbay-guest-options="--memory 4G" \
+	    -o faulthandler_timeout=900 $(ARGS)
 
 docs: environment-docs
 	$(python) docs/build.py
