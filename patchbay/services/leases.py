@@ -134,7 +134,7 @@ class Leases:
         return tuple(held.lease.mapping for held in self._held.values())
 
     def keep(self, mappings: Collection[PortMapping]) -> None:
-        """Forget what the network has no more: the NAT forwards these ports by itself now."""
+        """Forget what the network has no more: what the NAT forwards by itself now, or all."""
         gone = [key for key, held in self._held.items() if held.lease.mapping not in mappings]
         for key in gone:
             self._note("port_unmapped", **_told(self._held.pop(key).lease.mapping))

@@ -113,12 +113,21 @@ class Pinholes:
         now = time.monotonic()
         self._give_up([hole for hole, (_, end) in self._held.items() if end <= now])
 
+    def end(self) -> None:
+        """Forget all ways in, which the network has no more."""
+        gone = tuple(self._held)
+        self._held.clear()
+        self._tell(gone)
+
     def _give_up(self, holes: Collection[Pinhole]) -> None:
         if holes:
             for each in holes:
                 del self._held[each]
             self._change(tuple(self._held))
-        for each in holes:
+        self._tell(holes)
+
+    def _tell(self, gone: Collection[Pinhole]) -> None:
+        for each in gone:
             self._note("pinhole_closed", **_told(each))
 
 

@@ -80,11 +80,11 @@ class Services:
         """
         wanted = set(_wanted(topology))
         if wanted != self._running.keys():
-            self._switch(wanted)
+            self._switch(wanted, topology)
         for service, leases in self._leases.items():
             leases.keep(topology.routers[service.node].port_mappings)
 
-    def _switch(self, wanted: set[_Wanted]) -> None:
+    def _switch(self, wanted: set[_Wanted], topology: Topology) -> None:
         started: dict[_Wanted, list[_Server]] = {}
         try:
             for service in wanted - self._running.keys():
@@ -94,6 +94,8 @@ class Services:
                 self._end(service, servers)
             raise
         for service in self._running.keys() - wanted:
+            if service.node in topology.routers:
+                self._tell_what_ends(service)
             self._end(service, self._running.pop(service))
         self._running |= started
 
@@ -118,6 +120,13 @@ class Services:
             servers.extend(self._servers(service))
             undo.pop_all()
         return servers
+
+    def _tell_what_ends(self, service: _Wanted) -> None:
+        """Note that what hosts have asked for is gone, of a router that stays."""
+        if service in self._leases:
+            self._leases[service].keep(())
+        if service in self._pinholes:
+            self._pinholes[service].end()
 
     def _end(self, service: _Wanted, servers: list[_Server]) -> None:
         self._leases.pop(service, None)

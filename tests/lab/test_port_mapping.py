@@ -288,6 +288,30 @@ def test_it_is_on_where_homes_are_and_off_elsewhere(net):
         ask(laptop, b"\0\0")
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda home: home.set_port_mapping(False),
+        lambda home: home.set_nat("none"),
+        lambda home: home.set_nat(NatConfig(forwards=[PortForward("udp", 6000, "10.0.1.3")])),
+    ],
+    ids=["protocols", "nat", "port"],
+)
+def test_events_tell_of_ports_that_end_with_something_else(net, end):
+    laptop = net.device("laptop")
+    ask(laptop, pmp(1, 6000, 6000, 60))
+    end(net.router("home"))
+    told = [event for event in net.events() if event.kind.startswith("port_")]
+    ended = next(event for event in told if event.kind == "port_unmapped")
+    assert ended.fields == {
+        "node": "home",
+        "protocol": "udp",
+        "port": 6000,
+        "host": str(laptop.ip),
+        "host_port": 6000,
+    }
+
+
 def test_nobody_outside_can_ask(net):
     home, outside = net.router("home"), net.device("outside")
     home.set_firewall("none")
