@@ -70,7 +70,7 @@ def sets(config: NatConfig) -> Iterator[Set]:
 def chains(config: NatConfig, addresses: tuple[IPv4Address, ...]) -> Iterator[Branch]:
     """The chains that give ports out, of all protocols and addresses."""
     if len(addresses) > 1:
-        yield Branch("choose", tuple(_choose(config, len(addresses))))
+        yield from _choose(config, len(addresses))
     if config.block_size is not None:
         flips = (SetMark(Flipped(1 << bit)) for bit in range(config.block_size.bit_length() - 1))
         yield Branch("scatter", tuple(Rule((Drawn(2),), (flip,)) for flip in flips))
@@ -94,16 +94,25 @@ def addressed(index: int) -> Bits:
     return Bits(marks.ADDRESS, marks.address_bits(index))
 
 
-def _choose(config: NatConfig, count: int) -> Iterator[Rule]:
+def _choose(config: NatConfig, count: int) -> Iterator[Branch]:
     """Put the number of an outside address into the mark."""
     shift = marks.ADDRESS_SHIFT
     if config.pooling is NatPooling.ARBITRARY:
-        yield Rule((), (SetMark(Numbers(0, count, shift=shift)),))
+        yield Branch("choose", (Rule((), (SetMark(Numbers(0, count, shift=shift)),)),))
         return
     each_in_turn = SetMark(Numbers(0, count, random=False, shift=shift))
     pair = Change(Operation.ADD, "paired", _SOURCE, marks.MARK)
-    yield Rule((Member(_SOURCE, "paired", negated=True),), (each_in_turn, pair))
-    yield Rule((), (SetMark(Found(_SOURCE, "paired")),))
+    yield Branch("pair", (Rule((), (each_in_turn, pair)),))
+    part = Change(Operation.DELETE, "paired", _SOURCE, marks.MARK)
+    yield Branch(
+        "choose",
+        (
+            Rule((Member(_SOURCE, "paired", negated=True),), (Goto("pair"),)),
+            Rule((), (SetMark(Found(_SOURCE, "paired")),)),
+            *(Rule((addressed(index),), (Verdict.RETURN,)) for index in range(count)),
+            Rule((), (part, Goto("pair")), "there are fewer addresses now"),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from patchbay.topology.domains import hides
 from patchbay.topology.graph import ancestors
 from patchbay.topology.model import Device, Router, Topology
 from patchbay.topology.steps import Forget, IPAddress, Step
-from patchbay.values import Nat
+from patchbay.values import Nat, NatConfig
 
 _Outside = Mapping[str, tuple[IPAddress, ...]]
 
@@ -37,8 +37,11 @@ def forgotten(
     """
     found: dict[Step, None] = {}
     for name, addresses in new_outside.items():
-        if set(old_outside.get(name, ())) - set(addresses):
+        if old_outside.get(name, addresses)[0] != addresses[0]:
             found[Forget(node=name)] = None
+            continue
+        for outside in _given_up(_config(before, name), _config(after, name)):
+            found[Forget(node=name, outside=outside)] = None
     for name in changed:
         gone = set(_hosts(before, name)) - set(_hosts(after, name))
         for lan, address in sorted(gone):
@@ -47,6 +50,28 @@ def forgotten(
                 if Forget(node=router) not in found:
                     found[step] = None
     return list(found)
+
+
+def _config(topology: Topology, router: str) -> NatConfig | None:
+    nat = topology.routers[router].nat if router in topology.routers else None
+    return nat if isinstance(nat, NatConfig) else None
+
+
+def _given_up(old: NatConfig | None, new: NatConfig | None) -> Iterator[IPv4Address]:
+    """Yield the addresses beside the uplink's own that a NAT uses no more as it did.
+
+    Rules write down the number of an address; one with another number is another to them.
+    """
+    if old is None:
+        return
+    addresses = () if new is None else new.addresses
+    for number, address in enumerate(old.addresses):
+        if address not in addresses[number : number + 1]:
+            yield address
+    kept = set() if new is None else {outside for _, outside in new.one_to_one}
+    for _, outside in old.one_to_one:
+        if outside not in kept:
+            yield outside
 
 
 def _hosts(topology: Topology, name: str) -> Iterator[tuple[str, IPv4Address]]:

@@ -318,6 +318,8 @@ class Forget(Step):
     node: str
     host: IPAddress | None = None
     """Only those of this host of its LANs; None for all."""
+    outside: IPAddress | None = None
+    """Only those that are translated to this address; None for all."""
 
     def inverse(self) -> None:
         return None

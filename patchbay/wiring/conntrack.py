@@ -99,14 +99,24 @@ def flush_conntrack(connection: Connection) -> None:
     connection.ask(_FLUSH)
 
 
-def forget(connection: Connection, host: IPAddress | None) -> None:
-    """Forget the tracked IPv4 connections of a host, as it is called inside; None for all."""
-    if host is None:
+def forget(
+    connection: Connection, host: IPAddress | None, outside: IPAddress | None = None
+) -> None:
+    """Forget the tracked IPv4 connections of a host or of an outside address.
+
+    Args:
+        connection: to the netfilter of a router.
+        host: as it is called inside; None for every one.
+        outside: what the host is called outside; None for every one.
+    """
+    if host is None and outside is None:
         connection.ask(_FLUSH_V4)
         return
     for body in connection.dump(_GET_V4):
         entry = _entry(body)
-        if host in (entry.original.source, entry.reply.source):
+        there, back = entry.original, entry.reply
+        of_host = host is None or host in (there.source, back.source)
+        if of_host and (outside is None or outside in (there.destination, back.destination)):
             tuple_ = attributes(body, NFGENMSG.size)[_CTA_TUPLE_ORIG]
             request = NFGENMSG.pack(socket.AF_INET, 0, 0) + nested(_CTA_TUPLE_ORIG, tuple_)
             try:

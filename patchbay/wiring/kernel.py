@@ -317,8 +317,8 @@ class Kernel:
                 connection.transact(replacement(old, tables))
             case steps.SetSysctl(node=node, key=key, value=value):
                 self._set_sysctl(node, key, value)
-            case steps.Forget(node=node, host=host):
-                forget(self._node(node).connection(NETLINK_NETFILTER), host)
+            case steps.Forget(node=node, host=host, outside=outside):
+                forget(self._node(node).connection(NETLINK_NETFILTER), host, outside)
             case _:
                 node, message = self._message(step)
                 self._node(node).route.ask(message)

@@ -3,6 +3,7 @@
 import itertools
 import select
 import socket
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -97,6 +98,34 @@ def test_a_host_that_takes_an_address_over_takes_nothing_else(net):
     assert old.port == 6000
     found = [(entry.inside[0], entry.outside[1]) for entry in home.nat_table()]
     assert found == [(laptop.ip, new.port)]
+
+
+def test_an_outside_address_that_goes_takes_its_flows_along_and_no_others(net):
+    """Its hosts get another one; who has one that stays goes on as before."""
+    home, hosts = net.router("home"), [net.device("laptop"), net.device("desk")]
+    hosts.append(net.add_device("phone", home))
+    uplink, kept, gone = str(home.uplink_ip), "198.18.0.201", "198.18.0.202"
+    wide = NatConfig(port_choice="random", addresses=[kept, gone])
+    narrow = NatConfig(port_choice="random", addresses=[kept])
+    own = replace(narrow, one_to_one={str(hosts[0].ip): gone})
+    with net.device("one").reflector() as reflector:
+
+        def seen(port):
+            return [reflector.observe(host, source_port=port) for host in hosts]
+
+        home.set_nat(wide)
+        before = seen(6000)
+        assert {str(each.ip) for each in before} == {uplink, kept, gone}
+        home.set_nat(narrow)
+        after = seen(6000)
+        for old, new in zip(before, after, strict=True):
+            stays = str(old.ip) != gone
+            assert new == old if stays else str(new.ip) in (uplink, kept)
+        home.set_nat(own)
+        assert str(seen(6001)[0].ip) == gone
+        home.set_nat(narrow)
+        assert seen(6000) == after
+        assert str(seen(6001)[0].ip) != gone
 
 
 def test_the_table_has_flows_that_began_outside_too(net):

@@ -218,7 +218,7 @@ def test_removing_a_node_unplugs_it_before_it_goes():
 
 
 def test_a_nat_forgets_what_belongs_to_addresses_that_are_no_more():
-    """An address of a host: every NAT that saw it; an outside address: all that it has."""
+    """An address of a host: every NAT that saw it; the uplink's own: all; another: what has it."""
     before = usual()
     (step,) = named(steps(before, edit.renew_ip(before, "laptop", "eth0")), s.Forget)
     assert (step.node, str(step.host)) == ("home", "10.0.1.2")
@@ -232,7 +232,13 @@ def test_a_nat_forgets_what_belongs_to_addresses_that_are_no_more():
     pool = NatConfig(addresses=["198.18.2.200"])
     wider = edit.set_nat(before, "home", pool)
     assert not named(steps(before, wider), s.Forget)
-    assert named(steps(wider, before), s.Forget) == [s.Forget(node="home")]
+    gone = [s.Forget(node="home", outside=ip_address("198.18.2.200"))]
+    assert named(steps(wider, before), s.Forget) == gone
+    more = edit.set_nat(before, "home", NatConfig(addresses=["198.18.2.201", "198.18.2.200"]))
+    assert named(steps(wider, more), s.Forget) == gone, "it is another one to the rules"
+    own = edit.set_nat(before, "home", NatConfig(one_to_one={"10.0.1.2": "198.18.2.200"}))
+    assert not named(steps(before, own), s.Forget)
+    assert named(steps(own, before), s.Forget) == gone
 
 
 def test_outside_addresses_are_the_uplinks_and_nobody_elses():
