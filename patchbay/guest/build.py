@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.errors import HostNotCapable
-from patchbay.guest.cache import Kernel, cache_directory, kernels
+from patchbay.guest.cache import Kernel, cache_directory, kernels, make_cache
 from patchbay.guest.recipe import features, recipe
 from patchbay.guest.source import origin_of, unpack
 from patchbay.guest.source import version as version_of
@@ -42,7 +42,7 @@ def build(say: Callable[[str], None], source: str = "") -> Kernel:
         The kernel, which is in the user's cache.
 
     Raises:
-        HostNotCapable: a program is missing, there is no source, or no room.
+        HostNotCapable: a program is missing, there is no source, or no room for it.
         BuildFailed: a program of the build failed.
     """
     if platform.machine() != "x86_64":
@@ -51,7 +51,7 @@ def build(say: Callable[[str], None], source: str = "") -> Kernel:
             "patchbay kernel fetch, for a guest under QEMU",
         )
     cache = cache_directory()
-    cache.mkdir(parents=True, exist_ok=True)
+    make_cache(cache)
     with _alone(cache, say):
         for kernel in kernels():
             fits = not source or kernel.origin == origin_of(source)

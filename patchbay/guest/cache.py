@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,10 +92,30 @@ class Kernel:
 
 
 def cache_directory() -> Path:
-    """The directory of all kernels; it need not exist."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(home) if os.path.isabs(home) else Path.home() / ".cache"
+    """The directory of all kernels; it need not exist.
+
+    Who has no home, as users that only a number names in a container, is at home in `/`.
+    """
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    home = os.path.expanduser("~")  # still `~` if there is none
+    base = Path(named) if os.path.isabs(named) else Path("/", home.removeprefix("~"), ".cache")
     return base / "patchbay" / "kernel"
+
+
+def make_cache(directory: Path) -> None:
+    """Make a directory of the cache, unless it is there.
+
+    Raises:
+        HostNotCapable: it cannot be made, or not be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise HostNotCapable(
+            f"the cache {directory} cannot be written: {error.strerror}",
+            "XDG_CACHE_HOME=DIRECTORY patchbay kernel ..., with a directory of yours",
+        ) from error
 
 
 def kernels() -> tuple[Kernel, ...]:

@@ -59,6 +59,7 @@ def unpack(steps: Steps, directory: Path, named: str) -> str:
     tarball, origin = (Path(named).absolute(), wanted) if named else _supplied(steps, directory)
     steps.announce(f"unpacking {tarball.name}")
     if tarball.is_dir():
+        version(tarball)  # before all of something else is copied
         shutil.copytree(tarball, source, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     elif tarball.is_file():
         source.mkdir()
@@ -75,11 +76,11 @@ def unpack(steps: Steps, directory: Path, named: str) -> str:
             f"{tarball} does not exist", "LINUX_SOURCE=TARBALL patchbay kernel build"
         )
     shutil.rmtree(directory / "package", ignore_errors=True)
+    version(source)
     for name, text in sorted(recipe().patches.items()):
         steps.announce(f"applying {name}")
         (directory / name).write_text(text)
         steps.run(f"applying {name}", ["patch", "-p1", "-i", directory / name], directory=source)
-    version(source)
     note.write_text(origin)  # from here on the source is complete
     return origin
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
+import signal
 import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from patchbay.guest.errors import BuildFailed
@@ -75,6 +78,7 @@ class Steps:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
+                preexec_fn=_die_with_parent(),
             ) as process,
         ):
             assert process.stdout is not None
@@ -89,6 +93,18 @@ class Steps:
             last = deque((line.rstrip() for line in lines), maxlen=15)
             raise BuildFailed(step, tuple(last), str(self.log))
         return "".join(lines)
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """What a program does before it begins: have Linux end it with this process, however that ends.
+
+    It is a SIGTERM, which `make` passes on to what it runs.
+    """
+    if platform.system() != "Linux":
+        return None
+    from actors.linux import die_with_parent  # its system calls exist there alone
+
+    return partial(die_with_parent, signal.SIGTERM)
 
 
 def _environment() -> dict[str, str]:

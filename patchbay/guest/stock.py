@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from actors.errors import HostNotCapable
 from patchbay.guest import packages
-from patchbay.guest.cache import cache_directory
+from patchbay.guest.cache import cache_directory, make_cache
 from patchbay.guest.compiler import compile_init
 from patchbay.guest.debian import download_kernel, is_debian
 from patchbay.guest.errors import BuildFailed
@@ -153,11 +153,11 @@ def fetch(say: Callable[[str], None], host: Host, image: str = "") -> StockKerne
         The kernel.
 
     Raises:
-        HostNotCapable: there is no package, or no compiler.
+        HostNotCapable: there is no package, no compiler, or no room for it.
         BuildFailed: a program that is used for it failed.
     """
     cache = _cache()
-    cache.mkdir(parents=True, exist_ok=True)
+    make_cache(cache)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as name:
         staged = Path(name) / "kernel"
         staged.mkdir()

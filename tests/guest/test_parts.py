@@ -2,10 +2,12 @@
 
 import os
 import platform
+import select
 import shutil
 import stat
 import struct
 import subprocess
+import sys
 import textwrap
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,7 @@ from actors.errors import HostNotCapable
 from patchbay.cli import main
 from patchbay.errors import ConfigError
 from patchbay.guest.build import build
-from patchbay.guest.cache import best_kernel, kernels
+from patchbay.guest.cache import best_kernel, cache_directory, kernels
 from patchbay.guest.channel import DONE, MOST_CONTENT, OUTPUT, Frames, frame
 from patchbay.guest.debian import best_version
 from patchbay.guest.errors import BuildFailed
@@ -30,6 +32,8 @@ from patchbay.guest.symbols import function_at
 from patchbay.guest.tools import NEEDED, install_command
 from patchbay.guest.usual import is_pytest, usual_directories
 from patchbay.guest.waits import Place, explain, parse
+from tests.guest.conftest import ROOT
+from tests.waiting import PATIENCE, wait_until
 
 
 def test_all_mistakes_of_a_guest_are_told_at_once(tmp_path):
@@ -453,8 +457,47 @@ def test_what_is_no_source_is_refused(cache, programs, tmp_path):
 
     with pytest.raises(HostNotCapable, match="does not exist"):
         build(lambda _: None, str(tmp_path / "nowhere.tar.xz"))
-    with pytest.raises(BuildFailed, match="is no source of Linux"):
+    with pytest.raises(BuildFailed, match=f"{tmp_path}/empty is no source of Linux"):
         build(lambda _: None, str(tmp_path / "empty"))
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    for action, directory in (("build", "kernel"), ("fetch", "qemu")):
+        assert main(["kernel", action]) == 1
+        assert (
+            f"the cache {tmp_path}/file/patchbay/{directory} cannot be written: Not a directory"
+        ) in capsys.readouterr().err
+
+
+def test_who_has_no_home_has_a_cache_at_the_root(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+
+    assert cache_directory() == Path("/.cache/patchbay/kernel")
+
+
+def test_a_program_of_a_build_ends_with_it(tmp_path):
+    waiting = "echo $$ > number; mv number program; exec sleep 1000"
+    script = f"""
+        from pathlib import Path
+        from patchbay.guest.steps import Steps
+
+        Steps(Path("log").absolute(), print).run("waiting", ["sh", "-c", {waiting!r}])
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as builder:
+        wait_until((tmp_path / "program").exists)
+        with open(os.pidfd_open(int((tmp_path / "program").read_text())), "rb") as program:
+            builder.kill()
+            ended, _, _ = select.select([program], [], [], PATIENCE)
+
+    assert ended
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
