@@ -27,7 +27,8 @@ def is_wanted(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str
     """Whether a guest has yet to be started for a session.
 
     Raises:
-        pytest.UsageError: this is a guest already, and of another kind; or none can be started.
+        pytest.UsageError: this is a guest already, and of another kind; or none can be started, or
+            not with these options.
     """
     if clock.in_guest():
         if clock.kind() != kind:
@@ -36,12 +37,39 @@ def is_wanted(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str
                 "guest has none of its own: give this option or `patchbay guest`, and not both"
             )
         return False
+    check_options(kind, options)
     try:
         host = this_host()
         check_kernel(host, qemu=not host.has_uml or ask_for_qemu(options))
     except PatchbayError as error:
         raise pytest.UsageError(f"--patchbay-guest={kind}: {error}") from error
     return True
+
+
+class _Options(argparse.ArgumentParser):
+    """Reads options of `patchbay guest` where it is pytest that tells what is wrong with them."""
+
+    def error(self, message: str) -> NoReturn:
+        raise pytest.UsageError(f"--patchbay-guest-options: {message}")
+
+
+def check_options(kind: clock.TimeKind, options: Sequence[str]) -> None:
+    """Make sure that options of `patchbay guest` are some, before many guests say that they are not.
+
+    Raises:
+        pytest.UsageError: they are none, or ask for a guest that there cannot be.
+    """
+    from patchbay.cli.guest import COMMAND, asked  # what else it needs is not needed here
+
+    parser = _Options(add_help=False)
+    COMMAND.configure(parser)
+    parsed = parser.parse_args([f"--time={kind}", *options])
+    if parsed.words:
+        parser.error(f"{' '.join(parsed.words)} is no option")
+    try:
+        asked(parsed)
+    except PatchbayError as error:
+        parser.error(str(error))
 
 
 def ask_for_qemu(options: Sequence[str]) -> bool:

@@ -165,7 +165,10 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return
     from patchbay.pytest_guest import become_guest, is_wanted
 
-    options = shlex.split(config.getoption("patchbay_guest_options") or "")
+    try:
+        options = shlex.split(config.getoption("patchbay_guest_options") or "")
+    except ValueError as error:
+        raise pytest.UsageError(f"--patchbay-guest-options: {error}") from error
     options = options or list(config.getini("patchbay_guest_options"))
     if is_wanted(config, kind, options):
         if not config.getoption("tx", None):

@@ -7,7 +7,6 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -136,30 +135,41 @@ def _run(arguments: Namespace) -> int:
     if not command:
         print("patchbay guest: name the command to run, after --", file=sys.stderr)
         return _FAILED
-    seed: int | None = arguments.seed
-    start: datetime = arguments.start
-    if seed is None and arguments.time != "real":
-        seed = int.from_bytes(os.urandom(4), "little") >> 1
+    if arguments.seed is None and arguments.time != "real":
+        arguments.seed = int.from_bytes(os.urandom(4), "little") >> 1
     try:
         here = _here()
-        guest = Guest(
-            time=arguments.time,
-            seed=seed,
-            start=start,
-            memory=arguments.memory,
-            writable=tuple(arguments.write) or usual_directories(command, here),
-            cpus=arguments.cpus,
-            patience=arguments.patience,
-            machine=arguments.machine,
-            accelerator=arguments.accelerator,
-            root=arguments.root,
-        )
-        if seed is not None and not arguments.quiet:
-            print(f"patchbay guest: {arguments.time} time, --seed {seed}", file=sys.stderr)
+        arguments.write = arguments.write or usual_directories(command, here)
+        guest = asked(arguments)
+        if guest.seed is not None and not arguments.quiet:
+            print(f"patchbay guest: {guest.time} time, --seed {guest.seed}", file=sys.stderr)
         return run(guest, command)
     except PatchbayError as error:
         print(f"patchbay guest: {error}", file=sys.stderr)
         return _FAILED
+
+
+def asked(arguments: Namespace) -> Guest:
+    """The guest that options ask for.
+
+    Args:
+        arguments: the options, as the parser understood them.
+
+    Raises:
+        ConfigError: it cannot be what they ask.
+    """
+    return Guest(
+        time=arguments.time,
+        seed=arguments.seed,
+        start=arguments.start,
+        memory=arguments.memory,
+        writable=tuple(arguments.write),
+        cpus=arguments.cpus,
+        patience=arguments.patience,
+        machine=arguments.machine,
+        accelerator=arguments.accelerator,
+        root=arguments.root,
+    )
 
 
 def _here() -> Path:

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from patchbay.pytest_guest import written_directories
+from patchbay.pytest_guest import check_options, written_directories
 from patchbay.pytest_plugin import pytest_cmdline_main
 from tests.virtual_time.conftest import CACHE, ROOT
 
@@ -144,6 +144,29 @@ def test_the_seed_is_told_to_those_who_want_little_output_too(pytester, monkeypa
         )
 
         assert len(re.findall(r"virtual time, --seed \d+\n", capsys.readouterr().err)) == told
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["word"], "word is no option"),
+        (["--seed", "x"], "invalid int value: 'x'"),
+        (["--seed", "-1", "--memory", "1M"], "2 mistakes"),
+        (["--write", "/nonexistent"], "/nonexistent is no directory"),
+    ],
+)
+def test_options_of_a_guest_are_checked_before_it_starts(options, message):
+    check_options("virtual", ["--memory", "2G", "--seed=7"])
+    with pytest.raises(pytest.UsageError, match=f"--patchbay-guest-options: .*{message}"):
+        check_options("virtual", options)
+
+
+def test_options_of_a_guest_are_words_as_of_a_shell(pytester):
+    config = pytester.parseconfig("--patchbay-guest=real", "--patchbay-guest-options=--memory '2G")
+
+    with pytest.raises(pytest.UsageError, match="No closing quotation"):
+        pytest_cmdline_main(config)
 
 
 def test_the_configuration_can_ask_for_it_and_the_command_line_refuse(run, pytester):
