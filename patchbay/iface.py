@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -17,6 +17,7 @@ from patchbay.link_recording import LinkRecording
 from patchbay.link_stats import LinkStats
 from patchbay.links.choice import EngineChoice
 from patchbay.links.spec import Flows
+from patchbay.topology.joints import far_end as end_of_cable
 from patchbay.topology.plain import from_plain
 from patchbay.topology.requests import condition_arguments
 from patchbay.topology.snapshot import InterfaceSnapshot
@@ -70,6 +71,19 @@ class InterfaceStats:
     send_drops: int
     up: LinkStats | None = None
     down: LinkStats | None = None
+
+    def since(self, before: InterfaceStats) -> InterfaceStats:
+        """What happened since an earlier reading of the same interface; see `LinkStats.since`."""
+        counters = {
+            each.name: getattr(self, each.name) - getattr(before, each.name)
+            for each in fields(self)
+            if each.name not in ("up", "down")
+        }
+        return InterfaceStats(
+            **counters,
+            up=None if self.up is None else self.up.since(before.up),
+            down=None if self.down is None else self.down.since(before.down),
+        )
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> InterfaceStats:
@@ -232,14 +246,14 @@ class Iface:
             destination: where to.
             filter: which packets; all if not given.
             snaplen: bytes to keep of each; all if not given.
-            far_end: whether the other end of its cable, the port of its LAN, is recorded beside
-                it: what the link does to packets is between the two.
+            far_end: whether the other end of its cable, the port of its LAN or the end in another
+                region, is recorded beside it: what the link does to packets is between the two.
 
         Raises:
             ConfigError: what is wrong with the filter; or this is a LAN, which has no cable.
         """
-        now = self._now()
-        if far_end and now.lan is None:
+        self._now()
+        if far_end and end_of_cable(self._node.lab.topology(), self._node.name, self._name) is None:
             message = "it is a LAN and has no far end: record what is plugged into it"
             raise ConfigError(Problem(f"node {self._node.name!r}, {self._name}", message))
         selection = Selection(node=self._node.name, interface=self._name, far_end=far_end)

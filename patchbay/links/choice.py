@@ -24,6 +24,9 @@ DISCIPLINES = ("tbf", "netem", "pfifo", "bfifo", "codel", "fq_codel")
 NETEM_SEED = "netem with a seed"
 """Netem that draws its random numbers from a seed (Linux 6.6)."""
 
+NETEM_JITTER_MS = (2**31 - 1) / 1e6
+"""Jitter above which netem makes just so much (`netem_change` in sch_netem.c)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
@@ -88,6 +91,8 @@ def _of_condition(condition: LinkCondition) -> list[tuple[str, str]]:
         # netem draws correlated numbers, and takes their remainder by the size of its table as
         # an index (tabledist in sch_netem.c): the low bits, which are independent
         found.append(("correlation of delays", "jitter_correlation_pct"))
+    if condition.jitter_ms > NETEM_JITTER_MS:
+        found.append(("jitter of more than two seconds", "jitter_ms"))
     if condition.corrupt_valid_checksum and condition.corrupt_pct:
         found.append(("corruption with right checksums", "corrupt_valid_checksum"))
     if condition.mtu is not None:

@@ -238,7 +238,7 @@ def queue_bytes(condition: LinkCondition, frame: int) -> int:
     Without a size given, it is the product of the bandwidth and the time of a round trip.
     """
     if condition.queue_bytes is not None:
-        return condition.queue_bytes
+        return max(frame, condition.queue_bytes)  # what is being sent is in the kernel's queue, too
     per_ms = (condition.rate_kbit or 0) * BYTES_PER_KBIT / 1000
     if condition.queue_ms is not None:
         size = max(frame, round(per_ms * condition.queue_ms))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from patchbay.errors import ConfigError, Problem, Problems
-from patchbay.values.parsing import NamedEnum, check_number, is_int, is_number
+from patchbay.values.parsing import MS_MAX, NamedEnum, check_number, is_int, is_number
 
 _TABLE_MAX = 16_384
 """Entries of a table that netem takes (NETEM_DIST_MAX)."""
@@ -106,15 +105,14 @@ class Slots:
 
     def __post_init__(self) -> None:
         problems = Problems()
-        check_number(problems, "interval_ms", self.interval_ms, 0, math.inf, "milliseconds")
-        most = self.interval_max_ms
+        check_number(problems, "interval_ms", self.interval_ms, 0, MS_MAX, "milliseconds")
+        least, most = self.interval_ms, self.interval_max_ms
         if most is None:
             if self.interval_ms == 0:
                 problems.add("interval_ms", "slots without a time between them are none")
-        elif not is_number(most) or most <= 0 or (not problems and most < self.interval_ms):
-            problems.add(
-                "interval_max_ms", f"{most!r} is not a number of milliseconds from interval_ms on"
-            )
+        elif not is_number(most) or not 0 < most <= MS_MAX or not (problems or least <= most):
+            message = f"{most!r} is not a number of milliseconds from interval_ms to {MS_MAX:g}"
+            problems.add("interval_max_ms", message)
         for name in ("max_packets", "max_bytes"):
             value = getattr(self, name)
             if value is not None and not (is_int(value) and 1 <= value < 2**31):

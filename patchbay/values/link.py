@@ -15,6 +15,9 @@ from patchbay.values.flow import FlowMatch
 from patchbay.values.loss import FourState, GilbertElliott
 from patchbay.values.opportunities import DeliveryOpportunities
 from patchbay.values.parsing import (
+    KBIT_MAX,
+    KBIT_MIN,
+    MS_MAX,
     MTU_MAX,
     MTU_MIN,
     NamedEnum,
@@ -44,6 +47,8 @@ class LinkCondition:
 
     They pass its parts in this order: they may be lost, doubled or changed on the way in, take
     their delay, then wait for the rate in a queue.
+
+    No time is above 1e9 milliseconds, and no rate above 1e9 kilobits per second.
 
     Attributes:
         latency_ms: one-way delay.
@@ -186,7 +191,7 @@ class LinkCondition:
 
     def _check_numbers(self, problems: Problems) -> None:
         for name in ("latency_ms", "jitter_ms"):
-            check_number(problems, name, getattr(self, name), 0, math.inf, "milliseconds")
+            check_number(problems, name, getattr(self, name), 0, MS_MAX, "milliseconds")
         for name in (
             "loss_pct",
             "reorder_pct",
@@ -196,10 +201,13 @@ class LinkCondition:
         ):
             check_number(problems, name, getattr(self, name), 0, 100, "per cent")
         check_number(problems, "loss_burst_pkts", self.loss_burst_pkts, 1, math.inf, "packets")
-        if self.rate_kbit is not None and not (is_number(self.rate_kbit) and self.rate_kbit > 0):
+        rate: object = self.rate_kbit
+        if rate is not None and not (is_number(rate) and KBIT_MIN <= rate <= KBIT_MAX):
+            positive = is_number(rate) and rate > 0
+            limits = f"from {KBIT_MIN:g} to {KBIT_MAX:g}" if positive else "above 0"
             problems.add(
                 "rate_kbit",
-                f"{self.rate_kbit!r} is not a number of kilobits per second above 0"
+                f"{rate!r} is not a number of kilobits per second {limits}"
                 " (None is no limit, loss_pct=100 cuts the link)",
             )
         if not is_int(self.overhead_bytes) or not 0 <= self.overhead_bytes <= MTU_MAX:
@@ -243,10 +251,11 @@ class LinkCondition:
         for name in sizes:
             value: object = getattr(self, name)
             if name == "queue_ms":
-                if not is_number(value) or value <= 0:
-                    problems.add(name, f"{value!r} is not a number of milliseconds above 0")
+                if not is_number(value) or not 0 < value <= MS_MAX:
+                    limits = f"above 0, {MS_MAX:g} at most"
+                    problems.add(name, f"{value!r} is not a number of milliseconds {limits}")
             elif not is_int(value) or not 1 <= value < 2**31:
-                problems.add(name, f"{value!r} is not a whole number from 1 on")
+                problems.add(name, f"{value!r} is not a whole number from 1 to {2**31 - 1}")
         if len(sizes) > 1:
             problems.add(sizes[-1], f"give one size of the queue, not {' and '.join(sizes)}")
         if self.ecn is True and self.queue_discipline is QueueDiscipline.DROP_TAIL:

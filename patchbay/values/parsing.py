@@ -28,6 +28,13 @@ MTU_MIN_V6 = 1280
 MTU_MAX = 65_535
 MTU_DEFAULT = 1500
 
+MS_MAX = 1e9
+"""Milliseconds that anything takes at most: eleven days. In nanoseconds, many of them fit into the
+64 bits of the kernel's clocks."""
+KBIT_MIN, KBIT_MAX = 1e-6, 1e9
+"""Kilobits per second of a rate: a frame takes no longer than the clocks reach, and no interface is
+quicker (1 Tbit/s)."""
+
 
 def canonical(name: str) -> str:
     """Return a name the way this module spells it: lower case, `_` between words."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from patchbay.errors import ConfigError, Problems
-from patchbay.values.parsing import check_number
+from patchbay.values.parsing import MS_MAX, check_number
 
 if TYPE_CHECKING:
     from patchbay.links.programs.packet import Packet
@@ -71,7 +70,7 @@ class PacketProgram:
                 "make one of it first" if isinstance(function, type) else "give it one parameter"
             )
             problems.add("function", f"{_name(function)} is called with a packet: {way_out}")
-        check_number(problems, "limit_ms", limit_ms, 1, math.inf, "milliseconds")
+        check_number(problems, "limit_ms", limit_ms, 1, MS_MAX, "milliseconds")
         problems.check()
         if function is not None:
             from actors.pickling import dumps_call  # most conditions have no program

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from typing import ClassVar, TypeAlias
 from patchbay.errors import ConfigError, Problem, Problems
 from patchbay.values.drops import DropList
 from patchbay.values.link import LinkCondition
-from patchbay.values.parsing import check_number, is_number
+from patchbay.values.parsing import KBIT_MAX, KBIT_MIN, MS_MAX, check_number, is_number
 from patchbay.values.program import PacketFunction, PacketProgram, parse_program
 from patchbay.values.schedule import Schedule
 from patchbay.values.timed import TimedCondition, parse_condition
@@ -65,11 +64,14 @@ class RegionLink:
         put(self, "drops", drops)
         problems = Problems()
         put(self, "program", parse_program(program, problems))
-        check_number(problems, "latency_ms", self.latency_ms, 0, math.inf, "milliseconds")
-        check_number(problems, "jitter_ms", self.jitter_ms, 0, math.inf, "milliseconds")
+        check_number(problems, "latency_ms", self.latency_ms, 0, MS_MAX, "milliseconds")
+        check_number(problems, "jitter_ms", self.jitter_ms, 0, MS_MAX, "milliseconds")
         check_number(problems, "loss_pct", self.loss_pct, 0, 100, "per cent")
-        if self.rate_mbit is not None and not (is_number(self.rate_mbit) and self.rate_mbit > 0):
-            problems.add("rate_mbit", f"{self.rate_mbit!r} is not a number above 0")
+        rate: object = rate_mbit
+        if rate is not None and not (is_number(rate) and KBIT_MIN <= rate * 1000 <= KBIT_MAX):
+            positive = is_number(rate) and rate > 0
+            limits = f"from {KBIT_MIN / 1000:g} to {KBIT_MAX / 1000:g}" if positive else "above 0"
+            problems.add("rate_mbit", f"{rate!r} is not a number {limits}")
         given: object = drops
         if not isinstance(given, DropList | None):
             problems.add("drops", f"{drops!r} is no DropList(...), such as DropList([3, 7])")

@@ -9,15 +9,14 @@ from functools import cached_property
 
 from patchbay.errors import ConfigError, Problem, Problems
 from patchbay.values.link import LinkCondition
-from patchbay.values.parsing import is_number
 from patchbay.values.ramp import between, check_ends
 from patchbay.values.timeline import (
-    LEAST_SECONDS,
     MOST_CHANGES,
     SECOND,
     Changes,
     Timeline,
     check_repeat,
+    check_seconds,
     nanoseconds,
     read_condition,
 )
@@ -45,7 +44,7 @@ class Hold:
         object.__setattr__(self, "condition", read_condition(problems, "condition", condition))
         object.__setattr__(self, "seconds", seconds)
         if seconds is not None:
-            _check_seconds(problems, "seconds", seconds)
+            check_seconds(problems, "seconds", seconds)
         problems.check()
 
 
@@ -95,7 +94,7 @@ class Ramp:
         object.__setattr__(self, "start", begin)
         for name, value in (("seconds", seconds), ("step_seconds", step_seconds)):
             object.__setattr__(self, name, value)
-            _check_seconds(problems, name, value)
+            check_seconds(problems, name, value)
         if begin is not None and leads_to is not None:
             try:
                 check_ends(begin, leads_to)
@@ -216,8 +215,3 @@ class Schedule(Timeline):
     def repeated(self, repeat: int | None = None) -> Schedule:
         """The same, so often; without end if nothing is said."""
         return replace(self, repeat=repeat)
-
-
-def _check_seconds(problems: Problems, name: str, value: object) -> None:
-    if not is_number(value) or value < LEAST_SECONDS:
-        problems.add(name, f"{value!r} is not a number of seconds from {LEAST_SECONDS:g} on")

@@ -16,6 +16,9 @@ SECOND = 1_000_000_000
 LEAST_SECONDS = 0.001
 """Seconds between two changes at least."""
 
+MOST_SECONDS = 1e9
+"""Seconds of a step, or of one pass of a trace, at most: thirty years."""
+
 MOST_CHANGES = 10_000
 """Changes of one pass at most."""
 
@@ -95,10 +98,18 @@ class Timeline(ABC):
 
 def check_repeat(problems: Problems, repeat: object) -> None:
     """Add a problem unless this says how often something is played."""
-    if repeat is not None and not (is_int(repeat) and repeat >= 1):
+    if repeat is not None and not (is_int(repeat) and 1 <= repeat < 2**31):
         problems.add(
             "repeat", f"{repeat!r} is not a whole number from 1 on, or None for without end"
         )
+
+
+def check_seconds(problems: Problems, name: str, value: object) -> None:
+    """Add a problem unless this is a time between two changes."""
+    if not is_number(value) or value < LEAST_SECONDS:
+        problems.add(name, f"{value!r} is not a number of seconds from {LEAST_SECONDS:g} on")
+    elif value > MOST_SECONDS:
+        problems.add(name, f"{value!r} is more than {MOST_SECONDS:g} seconds")
 
 
 def nanoseconds(seconds: float) -> int:

@@ -13,9 +13,11 @@ from patchbay.values.parsing import is_number
 from patchbay.values.timeline import (
     LEAST_SECONDS,
     MOST_CHANGES,
+    MOST_SECONDS,
     Changes,
     Timeline,
     check_repeat,
+    check_seconds,
     nanoseconds,
     read_condition,
 )
@@ -77,8 +79,9 @@ class Trace(Timeline):
             seconds = last
             if repeat != 1:
                 problems.add("seconds", "how long one pass takes is missing: it is repeated")
-        elif not is_number(seconds):
-            problems.add("seconds", f"{seconds!r} is not a number of seconds")
+        elif not is_number(seconds) or seconds > MOST_SECONDS:
+            message = f"{seconds!r} is not a number of seconds up to {MOST_SECONDS:g}"
+            problems.add("seconds", message)
         elif not problems and seconds < last + (0 if repeat == 1 else LEAST_SECONDS):
             problems.add("seconds", f"{seconds!r} is not after the last change, at {last:g}")
         object.__setattr__(self, "changes", tuple(found))
@@ -122,9 +125,7 @@ class Trace(Timeline):
         """
         problems = Problems()
         for name, value in (("seconds", seconds), ("step_seconds", step_seconds)):
-            if not is_number(value) or value < LEAST_SECONDS:
-                message = f"{value!r} is not a number of seconds from {LEAST_SECONDS:g} on"
-                problems.add(name, message)
+            check_seconds(problems, name, value)
         problems.check()
         count = max(1, math.ceil(seconds / step_seconds - 1e-9))
         if count > MOST_CHANGES:
@@ -135,8 +136,8 @@ class Trace(Timeline):
 
 
 def _check_time(problems: Problems, place: str, time: object, before: float | None) -> None:
-    if not is_number(time):
-        problems.add(place, f"{time!r} is not a number of seconds")
+    if not is_number(time) or time > MOST_SECONDS:
+        problems.add(place, f"{time!r} is not a number of seconds up to {MOST_SECONDS:g}")
     elif before is None:
         if time != 0:
             problems.add(place, f"the first one is at 0 seconds, not at {time:g}")

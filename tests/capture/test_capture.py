@@ -124,6 +124,18 @@ def test_both_ends_of_a_cable_can_be_recorded(lab, tmp_path):
     assert [way for *_, way in echoes(recording, far)] == ["in", "out"]
 
 
+def test_both_ends_of_a_link_between_regions_can_be_recorded(lab, tmp_path):
+    us, eu = lab.add_region("us"), lab.add_region("eu")
+    lab.link_regions(us, eu)
+    with us.iface("trunk1").capture(tmp_path / "a.pcapng", filter="icmp", far_end=True):
+        us.ping(eu)
+    recording = read(tmp_path / "a.pcapng")
+
+    assert [each["name"] for each in recording.interfaces] == ["us/trunk1", "eu/trunk1"]
+    assert [way for *_, way in echoes(recording, "us/trunk1")] == ["out", "in"]
+    assert [way for *_, way in echoes(recording, "eu/trunk1")] == ["in", "out"]
+
+
 def test_a_filter_may_name_nodes(lab, tmp_path):
     laptop, server = lab.device("laptop"), lab.device("server")
     with laptop.capture(tmp_path / "a.pcapng", filter="udp and dst host server and port 7"):

@@ -190,6 +190,22 @@ def test_the_user_space_engine_tells_what_it_lost(nothing_left_behind):
         assert stats.down is None
 
 
+def test_counters_of_an_interface_since_an_earlier_reading(nothing_left_behind):
+    with Lab("stats", link_engine="user") as lab:
+        router = lab.add_router("r")
+        a, b = (lab.add_device(name, router) for name in "ab")
+        a.iface("eth0").set_condition(LinkCondition(latency_ms=1), "up")
+        assert a.ping(b, 3, timeout=30).received == 3
+        before = a.iface("eth0").stats()
+        assert a.ping(b, 2, timeout=30).received == 2
+        now = a.iface("eth0").stats()
+        since = now.since(before)
+
+        assert since.sent_packets == now.sent_packets - before.sent_packets >= 2
+        assert since.up.sent_packets == now.up.sent_packets - before.up.sent_packets >= 2
+        assert since.down is None
+
+
 def test_what_arrives_is_counted_at_the_other_end(nothing_left_behind):
     with Lab("stats") as lab:
         router = lab.add_router("r")

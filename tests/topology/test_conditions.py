@@ -183,6 +183,9 @@ def test_what_is_no_condition_of_a_flow_is_refused(given, said):
         ({"loss_pct": 80, "loss_burst_pkts": 3}, ["loss_burst_pkts"]),
         ({"loss_model": 3, "slots": 5}, ["loss_model", "slots"]),
         ({"queue_discipline": "red"}, ["queue_discipline"]),
+        ({"latency_ms": 1e300, "jitter_ms": 1e10}, ["latency_ms", "jitter_ms"]),
+        ({"rate_kbit": 1e20, "queue_ms": 1e300}, ["rate_kbit", "queue_ms"]),
+        ({"rate_kbit": 1e-300}, ["rate_kbit"]),
     ],
 )
 def test_mistakes_have_their_places(given, places):
@@ -206,6 +209,11 @@ def test_mistakes_have_their_places(given, places):
         lambda: Slots(interval_ms=0),
         lambda: Slots(interval_ms=5, interval_max_ms=4),
         lambda: Slots(interval_ms=5, max_packets=0),
+        lambda: Slots(interval_ms=1e300),
+        lambda: Slots(interval_ms=1, interval_max_ms=1e300),
+        lambda: RegionLink(latency_ms=1e300),
+        lambda: RegionLink(rate_mbit=1e300),
+        lambda: PacketProgram(drop_all, limit_ms=1e300),
         lambda: PacketProgram(),
         lambda: PacketProgram(3),
         lambda: PacketProgram(wait),

@@ -210,6 +210,10 @@ _SECOND = [("change 2", None), ("change 2", "wifi")]
         (lambda: Trace.of_function(lambda _: None, 1e6), [("step_seconds", None)]),
         (lambda: Trace.of_function(lambda _: None, -1, 0), [(n, None) for n in _TIMES]),
         (lambda: Schedule(Hold("lan")).at(-1), [("seconds", None)]),
+        (lambda: Hold("lan", 1e300), [("seconds", None)]),
+        (lambda: Schedule(Hold("lan", 1), repeat=2**31), [("repeat", None)]),
+        (lambda: Trace([(0, "lan"), (1e300, None)]), [("change 2", None)]),
+        (lambda: Trace([(0, "lan")], 1e300), [("seconds", None)]),
     ],
 )
 def test_all_mistakes_are_told_with_their_places(make, places):

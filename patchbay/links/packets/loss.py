@@ -83,7 +83,7 @@ class FourStates:
 def loss_of(condition: LinkCondition, random: Random) -> Loss | None:
     """The model of loss of a condition; None if nothing is lost."""
     model = condition.loss_model
-    if model is None and condition.loss_burst_pkts > 1 and condition.loss_pct:
+    if model is None and condition.loss_burst_pkts > 1 and 0 < condition.loss_pct < 100:
         model = GilbertElliott.of_bursts(condition.loss_pct, condition.loss_burst_pkts)
     if isinstance(model, GilbertElliott):
         return GoodOrBad(model, random)

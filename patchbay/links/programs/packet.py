@@ -20,6 +20,7 @@ from patchbay.links.programs.dissection import (
 from patchbay.links.programs.quic import QuicHeader, QuicType
 from patchbay.links.programs.rewriting import Field, changed, checked
 from patchbay.links.programs.tls import ClientHello
+from patchbay.values.parsing import MS_MAX, is_int
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Outcome: TypeAlias = tuple[int, bytes | None]
@@ -175,15 +176,19 @@ class Packet:
         """Have it take longer than the link's latency; packets behind it overtake it.
 
         Raises:
-            ValueError: this is no number of milliseconds from 0 on.
+            ValueError: this is no number of milliseconds from 0 to 1e9.
         """
         self._decide()
         self._delay += _nanoseconds(milliseconds)
 
     def duplicate(self, copies: int = 1) -> None:
-        """Have so many copies of it arrive beside it."""
+        """Have so many copies of it arrive beside it.
+
+        Raises:
+            ValueError: this is no whole number from 0 on.
+        """
         self._decide()
-        if copies < 0:
+        if not is_int(copies) or copies < 0:
             raise ValueError(f"{copies!r} is no number of copies")
         self._copies += copies
 
@@ -348,6 +353,6 @@ class Packet:
 
 
 def _nanoseconds(milliseconds: float) -> int:
-    if not isfinite(milliseconds) or milliseconds < 0:
-        raise ValueError(f"{milliseconds!r} is no number of milliseconds from 0 on")
+    if not isfinite(milliseconds) or not 0 <= milliseconds <= MS_MAX:
+        raise ValueError(f"{milliseconds!r} is no number of milliseconds from 0 to {MS_MAX:g}")
     return round(milliseconds * MILLISECOND)

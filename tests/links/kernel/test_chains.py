@@ -51,6 +51,8 @@ def made(mtu=1500, features=ALL, turn=0, **fields):
         ({"mtu": 1400}, {"tbf", "loss of long packets"}),
         ({"jitter_ms": 1, "jitter_correlation_pct": 9}, {"tbf", "netem", "correlation of delays"}),
         ({"latency_ms": 1, "jitter_correlation_pct": 9}, {"tbf", "netem"}),
+        ({"jitter_ms": 2147}, {"tbf", "netem"}),
+        ({"jitter_ms": 2148}, {"tbf", "netem", "jitter of more than two seconds"}),
         (
             {"corrupt_pct": 1, "corrupt_valid_checksum": True},
             {"tbf", "netem", "corruption with right checksums"},
@@ -127,6 +129,7 @@ def test_bursts_are_told_as_a_model():
     ("fields", "expected"),
     [
         ({"queue_bytes": 5000}, ("bfifo", 5000)),
+        ({"queue_bytes": 100}, ("bfifo", FRAME)),
         ({"queue_pkts": 50}, ("pfifo", 50)),
         ({"queue_ms": 100}, ("bfifo", 100_000)),
         ({"queue_ms": 0.1}, ("bfifo", FRAME)),

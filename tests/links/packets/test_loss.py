@@ -32,6 +32,7 @@ def test_as_many_are_lost_as_asked(share):
 
 def test_all_or_nothing():
     assert survivors(LinkCondition(loss_pct=100), 1000) == []
+    assert survivors(LinkCondition(loss_pct=100, loss_burst_pkts=5), 1000) == []
     assert survivors(LinkCondition.LAN, 1000) == list(range(1000))
 
 

@@ -259,7 +259,9 @@ def test_a_packet_that_has_gone_cannot_be_decided_about_but_injected():
     [
         lambda: packet().delay(-1),
         lambda: packet().delay(float("nan")),
+        lambda: packet().delay(1e300),
         lambda: packet().duplicate(-1),
+        lambda: packet().duplicate(1.5),
         lambda: packet().replace(b"short"),
         lambda: packet().inject(bytes(70_000)),
         lambda: Packet(b""),
