@@ -21,7 +21,8 @@ from patchbay.guest.steps import Steps
 from patchbay.guest.tools import check_tools
 
 _ROOM = 4 * 1024**3
-"""Bytes that source and objects take while a kernel is built."""
+"""Bytes that have to be free: source and objects take half of them while a kernel is built, and other
+compilers' objects may be larger."""
 
 _LINES = 1_500
 """What compiling 7.2 writes, about, most of it a line for each file."""
@@ -30,7 +31,7 @@ _LINES = 1_500
 def build(say: Callable[[str], None], source: str = "") -> Kernel:
     """Build a guest kernel, unless it is built already.
 
-    It takes minutes, and about 4 GB on disk until it is done. What an interrupted build has
+    It takes minutes, and about 2 GB on disk until it is done. What an interrupted build has
     finished is used by the next one.
 
     Args:
@@ -65,7 +66,7 @@ def _build(directory: Path, cache: Path, named: str, say: Callable[[str], None])
     free = shutil.disk_usage(cache).free
     if free < _ROOM and not directory.exists():
         raise HostNotCapable(
-            f"building a kernel takes {_ROOM >> 30} GB, and {cache} has {free / 2**30:.1f} GB free",
+            f"to build a kernel {_ROOM >> 30} GB have to be free, and {cache} has {free / 2**30:.1f} GB",
             "XDG_CACHE_HOME=DIRECTORY patchbay kernel build, with a directory that has more",
         )
     directory.mkdir(exist_ok=True)
