@@ -47,6 +47,8 @@ class PureNat:
 
     Where one of them goes on with another, the endpoint is taken for a second longer.
     """
+    ghosts: dict[tuple[object, ...], set[tuple[Flow, Endpoint]]] = field(default_factory=dict)
+    """Flows that have ended, with their outside endpoints, by what their mapping was for."""
     fresh: set[Endpoint] = field(default_factory=set)
     """Outside endpoints that something was sent from lately."""
 
@@ -68,6 +70,7 @@ class PureNat:
             self._check_new(inside, seen)
             self.mappings[self.key(inside, peer)] = seen
             self.owners[seen] = inside
+            self.ghosts.pop(self.key(inside, peer), None)
         assert seen is not None, f"{inside} did not reach {peer} from {known}"
         assert known in (None, seen), f"{inside} is seen at {seen} by {peer}, not at {known}"
         if flow not in self.flows:
@@ -87,6 +90,7 @@ class PureNat:
     def forget(self) -> None:
         """Every flow has ended, by its timeout or because the router was told so."""
         for flow, outside in self.flows.items():
+            self._bury(flow, outside)
             if outside in self.tried:
                 self.tried[outside].add(flow)
         for each in (self.flows, self.begun, self.mappings, self.owners, self.blocks):
@@ -101,7 +105,7 @@ class PureNat:
         """All is forgotten, and what was in use is not used again."""
         self.held |= set(self.flows.values())
         self.forget()
-        for each in (self.paired, self.fresh, self.closed):
+        for each in (self.paired, self.fresh, self.closed, self.ghosts):
             each.clear()
 
     # -- what there is to ask
@@ -120,6 +124,21 @@ class PureNat:
         inside = self._owner(to) or to
         return self.flows.get((inside, peer), to) != to
 
+    def haunted(self, inside: Endpoint, peer: Endpoint) -> bool:
+        """Whether a mapping that has ended may seem alive, while another host has its endpoint.
+
+        The kernel knows flows by their ends: one that was there has ended, until there is one with
+        the same ends, whoever has begun it. In a second or two it forgets the mapping altogether.
+        """
+        key = self.key(inside, peer)
+        if (inside, peer) in self.flows or key in self.mappings:
+            return False
+        return any(
+            self.owners.get(outside, inside) != inside
+            and ((was, by) in self.flows or outside in self._seen_by(by))
+            for (was, by), outside in self.ghosts.get(key, ())
+        )
+
     def targets(self) -> list[Endpoint]:
         """The outside endpoints that lead inside, or may."""
         return sorted([*self.owners, *self._forwards(), *self._twins()])
@@ -133,6 +152,13 @@ class PureNat:
                 return inside, peer[0]
             case NatMapping.ADDRESS_AND_PORT_DEPENDENT:
                 return inside, peer
+
+    def _bury(self, flow: Flow, outside: Endpoint) -> None:
+        self.ghosts.setdefault(self.key(*flow), set()).add((flow, outside))
+
+    def _seen_by(self, peer: Endpoint) -> set[Endpoint]:
+        """The outside endpoints that a peer has flows with."""
+        return {outside for (_, by), outside in self.flows.items() if by == peer}
 
     # -- out
 

@@ -111,6 +111,7 @@ class PureTcpNat(PureNat):
         outside = self.flows.pop(flow, None)
         if outside is None:
             return
+        self._bury(flow, outside)
         self.tried.setdefault(outside, set()).add(flow)
         self.begun.get(inside[0], set()).discard(flow)
         self._reset_state(flow)

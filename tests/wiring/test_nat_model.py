@@ -183,6 +183,9 @@ class Traffic:
         self._mark()
 
     def out(self, inside, peer) -> None:
+        """A host sends to a peer."""
+        if self.model.haunted(inside, peer):
+            return
         data = b"%d" % next(self.numbers)
         self.ends[inside].sendto(data, peer)
         if self.model.reaches(inside, peer):  # some are faster than others

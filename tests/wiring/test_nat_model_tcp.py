@@ -5,12 +5,13 @@ No stack takes part in it: what each end sends is made by hand, as whatever it m
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import defaultdict
 
 from by_hand import Hand, Packet, segment
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nat_model_tcp import PureTcpNat
 from tcp_end import End
@@ -19,7 +20,7 @@ from test_nat_modes import ALL, HOSTS, PEERS, WAN
 from test_nat_settings import forget_one
 
 from patchbay.rules.words import L4Proto
-from patchbay.values import PortForward
+from patchbay.values import NatConfig, NatFiltering, PortForward
 
 RUNS = int(os.environ.get("PATCHBAY_NAT_RUNS", "30"))
 """Every run is a NAT of its own with up to fifty segments."""
@@ -53,6 +54,33 @@ steps = st.tuples(
 segments = st.one_of(st.lists(steps, max_size=50), st.lists(steps, min_size=20, max_size=50))
 
 
+LAPTOP, TABLET = ("laptop", 40000), ("tablet", 40000)
+OPENED = [
+    ("out", LAPTOP, PEERS[0], 0, "talk"),
+    ("answer", LAPTOP, PEERS[0], 0, "talk"),
+    ("go on", LAPTOP, PEERS[0], 0, "talk"),
+]
+CLOSED = [
+    *OPENED,
+    ("answer", LAPTOP, PEERS[0], 0, "reset"),
+    ("end", LAPTOP, PEERS[0], 0, "talk"),
+    ("out", TABLET, PEERS[0], 0, "talk"),
+    ("out", LAPTOP, PEERS[0], 0, "talk"),
+]
+"""The port of a connection that has just been closed goes to nobody else, but to its host."""
+KNOCKING = [*OPENED, *(("in", LAPTOP, peer, 0, "talk") for peer in PEERS)]
+"""Each peer in turn asks for a connection."""
+
+
+def examples(test):
+    """Have a test of configurations and sequences begin with what is too rare to wait for."""
+    test = example(NatConfig("endpoint_independent"), CLOSED)(test)
+    for udp, tcp in itertools.permutations(NatFiltering, 2):
+        config = NatConfig("endpoint_independent", udp, tcp_filtering=tcp)
+        test = example(config, KNOCKING)(test)
+    return test
+
+
 class TcpTraffic(Traffic):
     """The ends of all connections that there can be, and UDP of the same hosts and ports."""
 
@@ -71,7 +99,7 @@ class TcpTraffic(Traffic):
 
     def speak(self, inside, peer, wish) -> None:
         """An inside end sends what it may send next."""
-        if self.tcp.is_obscure(inside, peer):
+        if self.tcp.is_obscure(inside, peer) or self.tcp.haunted(inside, peer):
             return
         told, number = self._send(self.node(inside), self.inner[inside, peer], inside, peer, wish)
         if self.tcp.surely_leaves(inside, peer, told.flags):
@@ -153,6 +181,7 @@ class TcpTraffic(Traffic):
 def test_the_rules_do_to_tcp_what_the_model_does(kernel):
     traffic = TcpTraffic(kernel)
 
+    @examples
     @settings(
         max_examples=RUNS, deadline=None, database=None, derandomize="PATCHBAY_NAT_RUNS" not in os.environ,
         suppress_health_check=list(HealthCheck),
