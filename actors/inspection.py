@@ -20,14 +20,15 @@ from actors.actor import STACK_SIGNAL
 from actors.stacks import written
 from actors.threads import Standstill, Thread, Threads, thread_of, threads_of
 
-PATIENCE = 5.0
-"""Seconds that all the threads of a process have to tell where they are."""
-
-ONE_PATIENCE = 1.0
-"""Seconds that one thread has."""
-
 PAUSE = 10
-"""Milliseconds from one look at a thread to the next."""
+"""Milliseconds from one look at a process to the next."""
+
+PATIENCE = 500
+"""Looks until all the threads of a process have told where they are. Looks and not seconds: these
+go by on a machine that lets nobody run."""
+
+ONE_PATIENCE = 100
+"""Looks until one thread has."""
 
 SILENCE = 3
 """Looks at a thread that has taken the signal, and writes nothing: it has no Python code."""
@@ -80,14 +81,15 @@ class _Inspection:
         self._name = str(linux.host_pid(pidfd))
         self._number = b"%d" % time.monotonic_ns()
         self._heard = b""
-        self._deadline = time.monotonic() + PATIENCE
+        self._looks = 0
 
     def stacks(self) -> str:
         with contextlib.suppress(BlockingIOError):  # it has been deaf for long
             os.write(self._ask, self._number + b"\n")
         standstill = Standstill(watcher.NAME)
         now: Threads = {}
-        while (answer := self._answer(PAUSE)) is None and time.monotonic() < self._deadline:
+        while (answer := self._answer(PAUSE)) is None and self._looks < PATIENCE:
+            self._looks += 1
             now = threads_of(self._name)
             standstill.look(now)
             if standstill.certain:
@@ -145,18 +147,18 @@ class _Inspection:
 
     def _written_by(self, name: str) -> list[str]:
         """What a thread writes until the handler is done, which blocks the signal meanwhile."""
-        deadline = min(self._deadline, time.monotonic() + ONE_PATIENCE)
-        text, silence = b"", 0
+        text, silence, last = b"", 0, min(PATIENCE, self._looks + ONE_PATIENCE)
         while silence < SILENCE:
             if self._pidfd in linux.wait_readable(self._words, self._pidfd, timeout=PAUSE / 1000):
                 break
+            self._looks += 1
             thread = thread_of(self._name, name)
             text += _read(self._words)
             if not (thread.pending | thread.blocked) & _MASK:
                 if text:
                     break
                 silence += 1
-            elif time.monotonic() > deadline:
+            elif self._looks >= last:
                 return [f"  <no answer: {thread.state}>"]
         return text.decode(errors="replace").splitlines()[1:]
 
@@ -169,7 +171,7 @@ def _title(thread: Thread, main: str) -> str:
 
 
 def _silent(threads: Threads) -> str:
-    return f"No answer within {PATIENCE:g} seconds: {_listed(threads.values())}"
+    return f"No answer within {PATIENCE * PAUSE / 1000:g} seconds: {_listed(threads.values())}"
 
 
 def _listed(threads: Iterable[Thread]) -> str:

@@ -330,7 +330,7 @@ def test_process_that_was_stopped_is_not_waited_for(
         name = str(linux.host_pid(pidfd))
         wait_until(lambda: all(each.state[0] == "T" for each in threads_of(name).values()))
         with monkeypatch.context() as patch:
-            patch.setattr(inspection, "PATIENCE", 0.2)
+            patch.setattr(inspection, "PATIENCE", 20)
             for _ in range(2):
                 assert "No answer within 0.2 seconds" in inspection.stacks(pidfd, path)
         signal.pidfd_send_signal(pidfd, signal.SIGCONT)
@@ -342,7 +342,7 @@ def test_thread_that_does_not_take_the_signal_is_named(
 ) -> None:
     """As one that is deep in the kernel: it is sent the signal, and there is no end of that."""
     sent = []
-    monkeypatch.setattr(inspection, "ONE_PATIENCE", 0.1)
+    monkeypatch.setattr(inspection, "ONE_PATIENCE", 5)
     monkeypatch.setattr(linux, "tgkill", lambda *who: sent.append(who))
     monkeypatch.setattr(
         inspection,
