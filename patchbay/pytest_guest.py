@@ -15,8 +15,10 @@ import pytest
 
 from actors.errors import PatchbayError
 from patchbay import clock
+from patchbay.guest.arguments import add_options, guest_of
 from patchbay.guest.host import this_host
 from patchbay.guest.launch import check_kernel
+from patchbay.guest.options import Guest
 from patchbay.guest.usual import pytest_temporary
 
 _REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath")
@@ -37,10 +39,10 @@ def is_wanted(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str
                 "guest has none of its own: give this option or `patchbay guest`, and not both"
             )
         return False
-    check_options(kind, options)
+    guest = guest_for(kind, options)
     try:
         host = this_host()
-        check_kernel(host, qemu=not host.has_uml or ask_for_qemu(options))
+        check_kernel(host, qemu=not host.has_uml or guest.needs_qemu)
     except PatchbayError as error:
         raise pytest.UsageError(f"--patchbay-guest={kind}: {error}") from error
     return True
@@ -53,35 +55,23 @@ class _Options(argparse.ArgumentParser):
         raise pytest.UsageError(f"--patchbay-guest-options: {message}")
 
 
-def check_options(kind: clock.TimeKind, options: Sequence[str]) -> None:
-    """Make sure that options of `patchbay guest` are some, before many guests say that they are not.
+def guest_for(kind: clock.TimeKind, options: Sequence[str]) -> Guest:
+    """The guest that a session asks for, before many guests say what is wrong with it.
+
+    Args:
+        kind: how time passes there.
+        options: further ones of `patchbay guest`.
 
     Raises:
-        pytest.UsageError: they are none, or ask for a guest that there cannot be.
+        pytest.UsageError: they are no options, or ask for a guest that there cannot be.
     """
-    from patchbay.cli.guest import COMMAND, asked  # what else it needs is not needed here
-
     parser = _Options(add_help=False)
-    COMMAND.configure(parser)
+    add_options(parser)
     parsed = parser.parse_args([f"--time={kind}", *options])
-    if parsed.words:
-        parser.error(f"{' '.join(parsed.words)} is no option")
     try:
-        asked(parsed)
+        return guest_of(parsed)
     except PatchbayError as error:
         parser.error(str(error))
-
-
-def ask_for_qemu(options: Sequence[str]) -> bool:
-    """Whether options of `patchbay guest` ask for QEMU, or for what only QEMU has."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    for name in ("--machine", "--root", "--accelerator"):
-        parser.add_argument(name)
-    try:
-        asked, _ = parser.parse_known_args(options)
-    except argparse.ArgumentError:
-        return False  # the guest says what is wrong
-    return asked.machine == "qemu" or bool(asked.root) or asked.accelerator not in (None, "auto")
 
 
 def become_guest(config: pytest.Config, kind: clock.TimeKind, options: Sequence[str]) -> NoReturn:

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from patchbay.pytest_guest import check_options, written_directories
+from patchbay.pytest_guest import guest_for, written_directories
 from patchbay.pytest_plugin import pytest_cmdline_main
 from tests.virtual_time.conftest import CACHE, ROOT
 
@@ -150,16 +150,16 @@ def test_the_seed_is_told_to_those_who_want_little_output_too(pytester, monkeypa
     ("options", "message"),
     [
         (["--bogus"], "unrecognized arguments: --bogus"),
-        (["word"], "word is no option"),
+        (["word"], "unrecognized arguments: word"),
         (["--seed", "x"], "invalid int value: 'x'"),
         (["--seed", "-1", "--memory", "1M"], "2 mistakes"),
         (["--write", "/nonexistent"], "/nonexistent is no directory"),
     ],
 )
 def test_options_of_a_guest_are_checked_before_it_starts(options, message):
-    check_options("virtual", ["--memory", "2G", "--seed=7"])
+    guest_for("virtual", ["--memory", "2G", "--seed=7"])
     with pytest.raises(pytest.UsageError, match=f"--patchbay-guest-options: .*{message}"):
-        check_options("virtual", options)
+        guest_for("virtual", options)
 
 
 def test_options_of_a_guest_are_words_as_of_a_shell(pytester):
