@@ -178,10 +178,11 @@ def test_threads_that_compute_are_asked_again_and_again_without_harm(a: Node) ->
 
     a.call(sys.setswitchinterval, 1e-4)  # nobody keeps the one who looks waiting for long
     tasks = [a.submit(work) for _ in range(4)]
-    assert wait_until(lambda: len(threads(a.stack())) == 4)
+    assert wait_until(lambda: a.stack().count(" in work") == 4)  # all have been unpacked
 
     for _ in range(ASKS):
-        assert a.stack().count(" in work") == 4
+        told = a.stack()
+        assert told.count(" in work") == 4, told
     assert not any(task.done() for task in tasks)
 
 

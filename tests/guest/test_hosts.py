@@ -95,3 +95,28 @@ def test_a_host_without_any_room_is_told_each_reason(guest):
     assert done.returncode == 125
     assert "/dev/shm has only 1M free" in done.stderr
     assert "--shm-size" in done.stderr
+
+
+PIECES = """
+    import mmap, os
+    count = 70_000  # a host allows a process 65,530 maps, if nobody has changed that
+    memory = mmap.mmap(-1, 2 * 4096 * count, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    places = [2 * 4096 * (each * 40_503 % count) for each in range(count)]
+    for each in places:
+        memory[each : each + 8] = each.to_bytes(8, "little")
+    def is_whole():
+        return all(memory[each : each + 8] == each.to_bytes(8, "little") for each in places)
+    print(is_whole(), flush=True)
+    if os.fork() == 0:
+        os._exit(17 if is_whole() else 0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), is_whole())
+"""
+
+
+@pytest.mark.parametrize("forbidden", [PTRACE, SECCOMP])
+def test_memory_may_be_in_more_pieces_than_a_host_maps(guest, forbidden):
+    command = guest.arguments(sys.executable, "-c", textwrap.dedent(PIECES))
+
+    done = run(guest, FORBIDDEN, str(forbidden), *command)
+
+    assert (done.returncode, done.stdout) == (0, "True\n17 True\n"), done.stderr
