@@ -9,7 +9,7 @@ from types import MappingProxyType
 from patchbay.errors import Problems
 from patchbay.values.firewall_rule import FirewallAction, FirewallRule, PortPolicy
 from patchbay.values.nat_config import NatFiltering
-from patchbay.values.parsing import NamedEnum, parse, put, put_flag, put_seconds, several
+from patchbay.values.parsing import NamedEnum, parse, put, put_flags, put_seconds, several
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -89,8 +89,7 @@ class FirewallConfig:
             "block_icmp_frag_needed": block_icmp_frag_needed,
             "captive_portal": captive_portal,
         }
-        for name, flag in flags.items():
-            put_flag(self, name, flag, problems)
+        put_flags(self, flags, problems)
         for name, policy in (("outbound_tcp", outbound_tcp), ("outbound_udp", outbound_udp)):
             given: object = policy
             if not isinstance(given, PortPolicy):

@@ -16,7 +16,7 @@ from patchbay.values.parsing import (
     is_port_range,
     parse,
     put,
-    put_flag,
+    put_flags,
     put_seconds,
     several,
 )
@@ -231,8 +231,7 @@ class NatConfig:
             "inbound_refresh": inbound_refresh,
             "rebind_address": rebind_address,
         }
-        for name, flag in flags.items():
-            put_flag(self, name, flag, problems)
+        put_flags(self, flags, problems)
         typed: object = ports
         plain = {
             "timeouts": NatTimeouts() if timeouts is None else timeouts,

@@ -184,10 +184,11 @@ def parse_flag(value: object, place: str) -> bool:
     return bool(value)
 
 
-def put_flag(owner: object, name: str, value: object, problems: Problems) -> None:
-    """Set a field of a frozen dataclass to a truth value, or add a problem."""
-    object.__setattr__(owner, name, value)
-    check_flag(value, name, problems)
+def put_flags(owner: object, flags: Mapping[str, object], problems: Problems) -> None:
+    """Set fields of a frozen dataclass to truth values, or add problems; by their names."""
+    for name, value in flags.items():
+        object.__setattr__(owner, name, value)
+        check_flag(value, name, problems)
 
 
 def several(values: object, place: str, problems: Problems, wanted: str) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from small_networks import PATIENCE
 
+from patchbay.links.packets.checksum import ones_complement_sum
 from patchbay.rules.model import Chain, Rule, Table, match
 from patchbay.rules.words import ChainType, Family, Field, Hook, L4Proto, Priority, Verdict
 from patchbay.topology.steps import SetTables
@@ -71,11 +72,7 @@ class Segment:
 
 def checksum(data: bytes) -> int:
     """The checksum of the internet protocols (RFC 1071); 0 of data that has its own."""
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return ~ones_complement_sum(data) & 0xFFFF
 
 
 def pseudo(source: str, target: str, length: int) -> bytes:

@@ -18,7 +18,6 @@ from patchbay.topology.steps import Forget
 from patchbay.values import NatConfig, NatFiltering, NatMapping, NatPooling, NatPorts, PortForward
 from patchbay.wiring.connection import NETLINK_NETFILTER
 
-RUNS = int(os.environ.get("PATCHBAY_NAT_RUNS", "150"))
 """Every run is a NAT of its own with up to forty packets."""
 PORTS = (40000, 40001)
 CONTROL = ("198.18.0.20", 39999)
@@ -238,6 +237,18 @@ class Traffic:
         return before
 
 
+def runs(usual):
+    """The settings of a comparison: the same so many runs each time, or as many fresh ones as asked."""
+    asked = os.environ.get("PATCHBAY_NAT_RUNS")
+    return settings(
+        max_examples=usual if asked is None else int(asked),
+        deadline=None,
+        database=None,
+        derandomize=asked is None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 def examples(test):
     """Have a test of configurations and sequences begin with those that were once wrong."""
     for mapping, sequence in [*REBORN, IN_VAIN]:
@@ -255,10 +266,7 @@ def test_the_rules_do_what_the_model_does(kernel):
     traffic = Traffic(kernel)
 
     @examples
-    @settings(
-        max_examples=RUNS, deadline=None, database=None, derandomize="PATCHBAY_NAT_RUNS" not in os.environ,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    @runs(150)
     @given(configs, packets)
     def run(config, sequence):
         traffic.begin(config)

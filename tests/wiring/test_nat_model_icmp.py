@@ -6,20 +6,17 @@ comes after them shows that they have ended nothing.
 
 from __future__ import annotations
 
-import os
-
 from by_hand import Packet
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from icmp_by_hand import ERRORS, About, about, error, message, read
 from nat_model_icmp import PureIcmpNat, told_inside, told_outside
-from test_nat_model import PORTS
+from test_nat_model import PORTS, runs
 from test_nat_model_tcp import SERVER, TcpTraffic, configs
 from test_nat_modes import HOSTS, PEERS, WAN
 
 from patchbay.rules.words import IcmpType, L4Proto
 
-RUNS = int(os.environ.get("PATCHBAY_NAT_RUNS", "30"))
 """Every run is a NAT of its own with up to fifty packets."""
 ROUTER = "10.0.1.1"
 TELLERS = sorted({ip for ip, _ in PEERS})
@@ -134,10 +131,7 @@ class IcmpTraffic(TcpTraffic):
 def test_the_rules_do_to_icmp_what_the_model_does(kernel):
     traffic = IcmpTraffic(kernel)
 
-    @settings(
-        max_examples=RUNS, deadline=None, database=None, derandomize="PATCHBAY_NAT_RUNS" not in os.environ,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    @runs(30)
     @given(configs, messages)
     def run(config, sequence):
         traffic.begin(config)

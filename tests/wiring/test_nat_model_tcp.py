@@ -6,23 +6,21 @@ No stack takes part in it: what each end sends is made by hand, as whatever it m
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections import defaultdict
 
 from by_hand import Hand, Packet, segment
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from nat_model_tcp import PureTcpNat
 from tcp_end import End
-from test_nat_model import A_TICK, PORTS, Traffic, config_of, further, ports
+from test_nat_model import A_TICK, PORTS, Traffic, config_of, further, ports, runs
 from test_nat_modes import ALL, HOSTS, PEERS, WAN
 from test_nat_settings import forget_one
 
 from patchbay.rules.words import L4Proto
 from patchbay.values import NatConfig, NatFiltering, PortForward
 
-RUNS = int(os.environ.get("PATCHBAY_NAT_RUNS", "30"))
 """Every run is a NAT of its own with up to fifty segments."""
 SERVER = "server"
 
@@ -182,10 +180,7 @@ def test_the_rules_do_to_tcp_what_the_model_does(kernel):
     traffic = TcpTraffic(kernel)
 
     @examples
-    @settings(
-        max_examples=RUNS, deadline=None, database=None, derandomize="PATCHBAY_NAT_RUNS" not in os.environ,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    @runs(30)
     @given(configs, segments)
     def run(config, sequence):
         traffic.begin(config)
