@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -189,22 +190,22 @@ def test_blocking_server_and_client_on_one_node_never_deadlock(a: Node) -> None:
             stream.sendall(data)
             return stream.recv(100)
 
-    for i in range(20):
-        path = f"/dev/shm/actors-{os.getpid()}-{i}"
-        server = a.submit(serve, path)
-        assert wait_until(lambda path=path: a.call(os.path.exists, path))
-        while True:
-            try:
-                assert a.call(ask, path, b"data") == b"DATA"
-            except ConnectionRefusedError:  # bound and does not listen yet
-                continue
-            break
-        assert [a.call(ask, path, b"%d" % each) for each in range(5)] == [
-            b"%d" % each for each in range(5)
-        ]
-        assert a.call(ask, path, b"end") == b"END"
-        server.result(PATIENCE)
-        os.unlink(path)
+    with tempfile.TemporaryDirectory() as directory:  # with a short path, as a socket needs
+        for i in range(20):
+            path = os.path.join(directory, str(i))
+            server = a.submit(serve, path)
+            assert wait_until(lambda path=path: a.call(os.path.exists, path))
+            while True:
+                try:
+                    assert a.call(ask, path, b"data") == b"DATA"
+                except ConnectionRefusedError:  # bound and does not listen yet
+                    continue
+                break
+            assert [a.call(ask, path, b"%d" % each) for each in range(5)] == [
+                b"%d" % each for each in range(5)
+            ]
+            assert a.call(ask, path, b"end") == b"END"
+            server.result(PATIENCE)
 
 
 def test_calls_from_many_threads_have_each_their_result(a: Node, b: Node) -> None:
