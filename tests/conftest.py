@@ -125,6 +125,8 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.skipped and item.config.getoption("patchbay_require"):
+        report.outcome = "failed"  # also where it is not a capability of the host that is missing
     if report.failed:
         item.stash[FAILED] = True
     return report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import os
 import re
@@ -202,12 +201,3 @@ def test_doctor_page_shows_what_the_doctor_says() -> None:
     )
     _, shown = blocks(ROOT / "docs/doctor.md", "text")[0]
     assert shown.strip() == str(diagnose(host)).strip()
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("sphinx") is None, reason="Sphinx is not installed: make docs"
-)
-def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:
-    done = run("docs/build.py", str(tmp_path), cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "index.html").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from typing import get_args
 
 from patchbay.cli.command import Command
 from patchbay.errors import PatchbayError
@@ -12,6 +13,8 @@ from patchbay.guest.build import build
 from patchbay.guest.cache import Kernel, best_kernel, kernels
 from patchbay.guest.check import check
 from patchbay.guest.host import this_host
+from patchbay.guest.launch import is_qemu
+from patchbay.guest.options import Guest, MachineKind
 from patchbay.guest.stock import FETCH, IMAGE, StockKernel, best_stock_kernel, fetch, stock_kernels
 
 
@@ -28,21 +31,30 @@ def _configure(parser: ArgumentParser) -> None:
         "else with apt; check: start one, and say how long that took; path: its directory, for "
         "PATCHBAY_KERNEL or PATCHBAY_QEMU_KERNEL",
     )
+    parser.add_argument(
+        "--machine",
+        choices=get_args(MachineKind),
+        default="auto",
+        help="whose kernel `check` starts and `path` names, as for `patchbay guest`; default: "
+        "%(default)s",
+    )
 
 
 def _run(arguments: Namespace) -> int:
+    machine: MachineKind = arguments.machine
     try:
         if arguments.action == "build":
             _show(build(_progress, os.environ.get("LINUX_SOURCE", "")))
         elif arguments.action == "fetch":
             _show_stock(fetch(_progress, this_host(), os.environ.get(IMAGE, "")))
         elif arguments.action == "path":
-            print(_best().directory)
+            print(_best(machine).directory)
         elif arguments.action == "check":
-            version = _best().version
-            print(f"Linux {version} started, ran a program and ended in {check():.2f} s")
+            version = _best(machine).version
+            took = check(machine=machine)
+            print(f"Linux {version} started, ran a program and ended in {took:.2f} s")
         else:
-            _best()
+            _best(machine)
             for kernel in kernels():
                 _show(kernel)
             for stock in stock_kernels():
@@ -53,10 +65,10 @@ def _run(arguments: Namespace) -> int:
     return 0
 
 
-def _best() -> Kernel | StockKernel:
-    """The kernel that a guest gets here if nothing else is said."""
+def _best(machine: MachineKind) -> Kernel | StockKernel:
+    """The kernel that a guest gets here if no other is named."""
     host = this_host()
-    return best_kernel() if host.has_uml else best_stock_kernel(host)
+    return best_stock_kernel(host) if is_qemu(Guest(machine=machine), host) else best_kernel()
 
 
 def _progress(line: str) -> None:

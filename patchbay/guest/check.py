@@ -10,15 +10,16 @@ from patchbay.guest.cache import Kernel
 from patchbay.guest.channel import DONE, FAILED, Frames, number
 from patchbay.guest.host import this_host
 from patchbay.guest.launch import launch
-from patchbay.guest.options import LEAST_MEMORY, Guest
+from patchbay.guest.options import LEAST_MEMORY, Guest, MachineKind
 from patchbay.guest.request import Request
 
 
-def check(kernel: Kernel | None = None) -> float:
+def check(kernel: Kernel | None = None, *, machine: MachineKind = "auto") -> float:
     """Start a guest, run a program in it, and end it.
 
     Args:
         kernel: which it is; default: the best there is.
+        machine: what it runs as.
 
     Returns:
         How many seconds it took.
@@ -27,15 +28,16 @@ def check(kernel: Kernel | None = None) -> float:
         HostNotCapable: there is no kernel, no room, or this host does not let it run.
     """
     begun = time.monotonic()
-    with launch(Guest(memory=LEAST_MEMORY), _NOTHING, kernel=kernel) as machine:
+    guest = Guest(memory=LEAST_MEMORY, machine=machine)
+    with launch(guest, _NOTHING, kernel=kernel) as started:
         frames = Frames()
-        while data := machine.read():
+        while data := started.read():
             for kind, content in frames.feed(data):
                 if kind == DONE and number(content) == 0:
                     return time.monotonic() - begun
                 if kind in (DONE, FAILED):
                     raise _refused(content.decode(errors="replace"))
-        with open(machine.log, "rb", closefd=False) as log:
+        with open(started.log, "rb", closefd=False) as log:
             raise _refused(log.read().decode(errors="replace").strip())
 
 

@@ -615,6 +615,15 @@ def test_the_kernel_for_qemu_is_told_and_checked(played, cache):
     assert path.stdout == f"{cache}/6.12.1-1-aarch64\n"
 
 
+def test_the_kernel_for_qemu_is_named_where_another_goes_before_it(played, cache):
+    named = on("Linux", "kernel", "path", "--machine", "qemu")
+    other = on("Darwin", "kernel", "path", "--machine", "uml")
+
+    assert named.stdout == f"{cache}/6.12.1-1-aarch64\n"
+    assert other.returncode == 1
+    assert "User-mode Linux runs on Linux on x86-64 alone" in other.stderr
+
+
 def test_no_qemu_is_left_when_its_parent_is_killed(played):
     played('send(b"O", b"%d\\n" % os.getpid())')
     process = subprocess.Popen(

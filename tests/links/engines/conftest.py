@@ -1,18 +1,54 @@
 """One suite for all that makes link conditions: the kernel's engine, and that in user space.
 
 It runs on the host, where a kernel without netem makes rates alone, and in a guest in real and in
-virtual time (`test_in_guest`), where both engines make everything.
+virtual time (`test_in_guest`), where both engines make everything. Tests that could only run there
+are left out here: those of a kernel's engine that it lacks, those marked `netem`, and those marked
+`exact`, which need a clock that is never late.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from traffic import cross
 
-from patchbay import Lab, LinkCondition
+from patchbay import Lab, LinkCondition, clock
 from patchbay.doctor import capabilities
+
+HERE = Path(__file__).parent
+
+
+def pytest_configure(config):
+    for name, meaning in (
+        ("exact", "needs a clock that is never late"),
+        ("netem", "needs a kernel with netem"),
+        ("no_netem", "does for a kernel without netem what others with it do themselves"),
+    ):
+        config.addinivalue_line("markers", f"{name}: {meaning}; left out elsewhere")
+
+
+def pytest_collection_modifyitems(config, items):
+    out = {each for each in items if each.path.is_relative_to(HERE) and _runs_elsewhere(each)}
+    if out:
+        config.hook.pytest_deselected(items=list(out))
+        items[:] = [each for each in items if each not in out]
+
+
+def _runs_elsewhere(item):
+    """Whether it is a test for another clock than this, or for another kernel."""
+    marks = {each.name for each in item.iter_markers()}
+    if "exact" in marks and not clock.is_virtual():
+        return True
+    if "engine" in item.fixturenames and item.callspec.params["shaper"] == "kernel":
+        marks.add("netem")
+    wanted = {"netem": True, "no_netem": False}.items()
+    return any(_has_netem() is not has for name, has in wanted if name in marks)
+
+
+def _has_netem():
+    return capabilities().capability("netem").works
 
 
 @pytest.fixture(scope="module", params=["user", "kernel"])
@@ -24,9 +60,6 @@ def shaper(request):
 @pytest.fixture
 def engine(shaper):
     """The name of an engine that can make any condition."""
-    netem = capabilities().capability("netem")
-    if shaper == "kernel" and not netem.works:
-        pytest.skip(f"this kernel has no netem, a guest has: {netem.reason}")
     return shaper
 
 

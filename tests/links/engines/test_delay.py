@@ -22,8 +22,6 @@ APART = 0.0003
 """Seconds between packets whose times are to be exact: of those that leave at once, one may be taken,
 with a look or two at the clock (256 ns each in virtual time), before the next is sent."""
 
-exact = pytest.mark.skipif(not clock.is_virtual(), reason="needs a clock that is never late")
-
 
 def met(laptop, server, condition, count, **options):
     """What becomes of datagrams that the laptop sends over a link."""
@@ -66,7 +64,7 @@ def test_jitter_lets_no_packet_overtake_unless_asked(laptop, server):
     assert min(loose.delays) >= 30 * EARLY
 
 
-@exact
+@pytest.mark.exact
 def test_delays_are_spread_as_asked_for(laptop, server):
     for distribution in JITTERS:
         condition = LinkCondition(
@@ -83,7 +81,7 @@ def test_delays_are_spread_as_asked_for(laptop, server):
         assert spread_as_asked(deviations, distribution) > 0.001
 
 
-@exact
+@pytest.mark.exact
 def test_a_table_gives_the_delays_that_are_in_it(laptop, server):
     condition = LinkCondition(
         latency_ms=30,
@@ -99,10 +97,10 @@ def test_a_table_gives_the_delays_that_are_in_it(laptop, server):
     assert chi_square_is_usual(counts, [1_200 * each for each in shares.values()])
 
 
-@exact
-def test_correlated_delays_are_like_the_one_before(shaper, laptop, server):
-    if shaper == "kernel":
-        pytest.skip("netem's correlation does not show in delays: see `links.choice`")
+@pytest.mark.exact
+@pytest.mark.parametrize("shaper", ["user"], indirect=True)
+def test_correlated_delays_are_like_the_one_before(laptop, server):
+    """Those of netem do not show it: see `links.choice`."""
     jitter = {"latency_ms": 30, "jitter_ms": 5, "jitter_reorders": True}
     found = []
     for per_cent in (0, 80):
@@ -116,7 +114,7 @@ def test_correlated_delays_are_like_the_one_before(shaper, laptop, server):
     assert found[1] > 0.5
 
 
-@exact
+@pytest.mark.exact
 def test_packets_of_a_slot_leave_together(laptop, server):
     condition = LinkCondition(latency_ms=5, slots=Slots(interval_ms=10, max_packets=8))
     arrived = met(laptop, server, condition, 200, window=100)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from patchbay.doctor import capabilities
-
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PATIENCE = 1200
@@ -42,11 +40,10 @@ def _environment():
     return {name: value for name, value in os.environ.items() if name != "TMPDIR"}
 
 
+@pytest.mark.no_netem
 @pytest.mark.patchbay_needs("guest")
 @pytest.mark.parametrize(("time", "tests"), [("real", REAL), ("virtual", VIRTUAL)])
 def test_both_engines_do_in_a_guest_what_was_asked_for(time, tests):
-    if capabilities().capability("netem").works:
-        pytest.skip("this kernel has netem itself: the tests ran already")
     guest = [sys.executable, "-m", "patchbay", "guest", "--time", time, "--seed", "1"]
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(

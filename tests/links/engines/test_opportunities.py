@@ -5,7 +5,7 @@ from itertools import cycle, islice, pairwise
 import pytest
 from traffic import HEADERS, cross
 
-from patchbay import LinkCondition, clock, load_trace
+from patchbay import LinkCondition, load_trace
 
 TIMES = (0, 3, 3, 7, 20)
 """Milliseconds of a pass; the last one is at the beginning of the next."""
@@ -35,7 +35,7 @@ def test_a_whole_row_arrives_though_opportunities_are_few(laptop, server):
     assert passes >= (40 - len(TIMES)) / len(TIMES) - 1, "there are more than in the file"
 
 
-@pytest.mark.skipif(not clock.is_virtual(), reason="needs a clock that is never late")
+@pytest.mark.exact
 @pytest.mark.parametrize(("size", "together"), [(FULL, 1), (1504 // 2 + 10 - HEADERS, 2)])
 def test_packets_leave_at_the_milliseconds_of_the_file(laptop, server, size, together):
     crossing = cross(laptop, server, 40, size=size, window=40)

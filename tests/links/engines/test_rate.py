@@ -9,8 +9,6 @@ from traffic import HEADERS, cross, eventually, frame_ms, run_dry, stream
 
 from patchbay import LinkCondition, clock
 
-exact = pytest.mark.skipif(not clock.is_virtual(), reason="needs a clock that is never late")
-
 EARLY = 0.999
 """Clocks are disciplined by at most 500 parts in a million (adjtimex(2))."""
 
@@ -55,7 +53,7 @@ def test_what_the_link_layer_adds_takes_time_too(shaper, laptop, server):
     assert row.took >= (60 * frame_ms(500, 4_000, 500) - burst_ms(shaper, 4_000, 500)) * EARLY
 
 
-@exact
+@pytest.mark.exact
 def test_datagrams_get_all_of_their_rate(shaper, laptop, server):
     for kbit in (100, 1_000, 10_000, 100_000, 500_000, 1_000_000):
         laptop.iface("eth0").set_condition(LinkCondition(rate_kbit=kbit, **LARGE_QUEUE), "up")
@@ -66,7 +64,7 @@ def test_datagrams_get_all_of_their_rate(shaper, laptop, server):
         assert 199 * frame_ms(1_000, kbit) / milliseconds == pytest.approx(1, rel=0.01)
 
 
-@exact
+@pytest.mark.exact
 def test_streams_get_all_of_their_rate(laptop, server):
     for kbit in (1_000, 10_000, 100_000):
         laptop.iface("eth0").set_condition(LinkCondition(rate_kbit=kbit, **LARGE_QUEUE), "up")

@@ -5,12 +5,9 @@ from itertools import pairwise
 import pytest
 from traffic import cross
 
-from patchbay import Hold, LinkCondition, Ramp, Schedule, clock
+from patchbay import Hold, LinkCondition, Ramp, Schedule
 
-pytestmark = [
-    pytest.mark.usefixtures("engine"),
-    pytest.mark.skipif(not clock.is_virtual(), reason="needs a clock that is never late"),
-]
+pytestmark = [pytest.mark.usefixtures("engine"), pytest.mark.exact]
 
 GAP = 0.005
 """Seconds between two packets."""

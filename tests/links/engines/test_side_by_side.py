@@ -5,16 +5,10 @@ from statistics_of import chi_square_is_usual
 from traffic import HEADERS, cross
 
 from patchbay import Lab, LinkCondition, clock
-from patchbay.doctor import capabilities
+
+pytestmark = pytest.mark.netem
 
 ENGINES = ("kernel", "user")
-
-
-@pytest.fixture(autouse=True)
-def _both():
-    netem = capabilities().capability("netem")
-    if not netem.works:
-        pytest.skip(f"this kernel has no netem, a guest has: {netem.reason}")
 
 
 @pytest.fixture
@@ -37,9 +31,8 @@ def both(pairs, condition, *args, **options):
     return found
 
 
+@pytest.mark.exact
 def test_jitter_is_the_same(pairs):
-    if not clock.is_virtual():
-        pytest.skip("needs a clock that is never late")
     condition = LinkCondition(latency_ms=50, jitter_ms=10, jitter_distribution="normal")
     found = both(pairs, condition, 800, gap=0.03)
     below = (40, 45, 48, 50, 52, 55, 60, 1e9)
