@@ -9,8 +9,8 @@ from actors.errors import HostNotCapable
 from patchbay.guest.cache import Kernel
 from patchbay.guest.channel import DONE, FAILED, Frames, number
 from patchbay.guest.host import this_host
-from patchbay.guest.launch import launch
-from patchbay.guest.options import LEAST_MEMORY, Guest, MachineKind
+from patchbay.guest.launch import is_qemu, launch
+from patchbay.guest.options import LEAST_MEMORY, LEAST_MEMORY_OF_QEMU, Guest, MachineKind
 from patchbay.guest.request import Request
 
 
@@ -28,7 +28,8 @@ def check(kernel: Kernel | None = None, *, machine: MachineKind = "auto") -> flo
         HostNotCapable: there is no kernel, no room, or this host does not let it run.
     """
     begun = time.monotonic()
-    guest = Guest(memory=LEAST_MEMORY, machine=machine)
+    qemu = is_qemu(Guest(machine=machine), this_host())
+    guest = Guest(memory=LEAST_MEMORY_OF_QEMU if qemu else LEAST_MEMORY, machine=machine)
     with launch(guest, _NOTHING, kernel=kernel) as started:
         frames = Frames()
         while data := started.read():
@@ -36,9 +37,9 @@ def check(kernel: Kernel | None = None, *, machine: MachineKind = "auto") -> flo
                 if kind == DONE and number(content) == 0:
                     return time.monotonic() - begun
                 if kind in (DONE, FAILED):
-                    raise _refused(content.decode(errors="replace"))
+                    raise _refused(content.decode(errors="replace"), qemu=qemu)
         with open(started.log, "rb", closefd=False) as log:
-            raise _refused(log.read().decode(errors="replace").strip())
+            raise _refused(log.read().decode(errors="replace").strip(), qemu=qemu)
 
 
 _NOTHING = Request(
@@ -58,12 +59,12 @@ _NOTHING = Request(
 )
 
 
-def _refused(said: str) -> HostNotCapable:
+def _refused(said: str, *, qemu: bool) -> HostNotCapable:
     lines = said.splitlines()[-3:]
     return HostNotCapable(
         f"this host does not let a guest kernel run: {' | '.join(lines) or 'it said nothing'}",
-        "allow ptrace, or seccomp filters, to this process (in Docker: --cap-add SYS_PTRACE "
-        "--security-opt seccomp=unconfined)"
-        if this_host().has_uml
-        else "patchbay guest --accelerator tcg -- true, which says more",
+        "patchbay guest --accelerator tcg -- true, which says more"
+        if qemu
+        else "allow ptrace, or seccomp filters, to this process (in Docker: --cap-add SYS_PTRACE "
+        "--security-opt seccomp=unconfined)",
     )

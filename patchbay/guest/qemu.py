@@ -20,7 +20,7 @@ from patchbay.errors import Problems
 from patchbay.guest import tools
 from patchbay.guest.host import Host
 from patchbay.guest.machine import Machine
-from patchbay.guest.options import Accelerator, Guest
+from patchbay.guest.options import LEAST_MEMORY_OF_QEMU, Accelerator, Guest
 from patchbay.guest.request import Request
 from patchbay.guest.stock import StockKernel
 
@@ -45,6 +45,12 @@ def check_fits(guest: Guest) -> None:
         ConfigError: it cannot; all mistakes at once.
     """
     problems = Problems()
+    if guest.memory < LEAST_MEMORY_OF_QEMU:
+        problems.add(
+            "memory",
+            f"{guest.memory >> 20}M are less than the {LEAST_MEMORY_OF_QEMU >> 20}M that a "
+            "distribution's kernel needs",
+        )
     if guest.time == "virtual":
         problems.add(
             "time",

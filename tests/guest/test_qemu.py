@@ -380,6 +380,8 @@ def test_all_mistakes_of_a_guest_under_qemu_are_told_at_once(tmp_path):
         check_fits(Guest(time="virtual-cpu", accelerator="kvm"))
     with pytest.raises(ConfigError, match="nothing in real time"):
         check_fits(Guest(seed=3, machine="qemu"))
+    with pytest.raises(ConfigError, match="64M are less than the 128M"):
+        check_fits(Guest(memory=64 << 20, machine="qemu"))
 
 
 def test_a_mac_runs_its_own_processor():
@@ -701,6 +703,19 @@ def test_a_real_guest_is_at_home(tmp_path):
     assert (done.stderr, done.returncode) == ("err\n", 7)
     assert (tmp_path / "kept" / "a").read_text() == "1\n"
     assert not (tmp_path / "lost").exists()
+
+
+@real
+def test_the_real_kernel_starts_when_it_is_checked():
+    done = subprocess.run(
+        [sys.executable, "-m", "patchbay", "kernel", "check", "--machine", "qemu"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+    assert " started, ran a program and ended in " in done.stdout, done.stderr
 
 
 @real
