@@ -39,6 +39,9 @@ FRAME_HEADER = 18
 
 ETHERNET_HEADER = 14
 
+FULL_FRAME = 1500 + ETHERNET_HEADER
+"""Bytes of the longest frame of an interface whose MTU is the usual one."""
+
 UNLIMITED = (1 << 31) - 1
 """A size that nothing reaches: bytes of a burst or a queue, packets of netem's limit."""
 
@@ -87,7 +90,7 @@ class Shaper:
         rate: bytes per second; None for no limit.
         burst: bytes that may leave at once after a pause; longer packets are cut where they can
             be, else lost.
-        limit: what its queue holds, in the unit of the queue.
+        limit: what its queue holds, in the unit of the queue and counted as there.
         overhead: bytes that each packet costs beyond its own.
     """
 
@@ -103,7 +106,8 @@ class Queue:
 
     Attributes:
         kind: the kernel's name of the discipline.
-        limit: packets that it holds; bytes for a bfifo.
+        limit: packets that it holds; bytes for a bfifo. The packet whose bits are being sent is
+            among them: a tbf leaves it there until it has sent all of it.
         ecn: whether packets are marked in place of being dropped.
     """
 
@@ -121,6 +125,8 @@ class Chain:
     shaper: Shaper = Shaper()
     queue: Queue | None = None
     """None without a rate: nothing waits."""
+    full_frame: int = FULL_FRAME
+    """Bytes of the interface's longest frame."""
 
 
 PASSING = Chain()
@@ -144,6 +150,7 @@ def chain(spec: LinkSpec, mtu: int, features: AbstractSet[str], turn: int = 0) -
         netem=_netem(condition, seed) if "netem" in features else None,
         shaper=_shaper(condition, mtu),
         queue=_queue(condition, mtu),
+        full_frame=mtu + ETHERNET_HEADER,
     )
 
 
@@ -181,7 +188,10 @@ def _shaper(condition: LinkCondition, mtu: int) -> Shaper:
 
 
 def _queue(condition: LinkCondition, mtu: int) -> Queue | None:
-    """The queue that waits for the rate, of the size asked for or that of the link itself."""
+    """The queue that waits for the rate, of the size asked for or that of the link itself.
+
+    Beside what waits it has room for what is being sent: one packet, of any length.
+    """
     if condition.rate_kbit is None:
         return None
     frame = mtu + ETHERNET_HEADER
@@ -189,11 +199,13 @@ def _queue(condition: LinkCondition, mtu: int) -> Queue | None:
     if condition.queue_discipline is not QueueDiscipline.DROP_TAIL:
         packets = condition.queue_pkts or max(1, size // frame)
         return Queue(
-            kind=str(condition.queue_discipline), limit=min(UNLIMITED, packets), ecn=condition.ecn
+            kind=str(condition.queue_discipline),
+            limit=min(UNLIMITED, packets + 1),
+            ecn=condition.ecn,
         )
     if condition.queue_pkts is not None:
-        return Queue(kind="pfifo", limit=condition.queue_pkts)
-    return Queue(kind="bfifo", limit=size)
+        return Queue(kind="pfifo", limit=min(UNLIMITED, condition.queue_pkts + 1))
+    return Queue(kind="bfifo", limit=min(UNLIMITED, size + frame))
 
 
 def chance(per_cent: float) -> int:
@@ -233,19 +245,17 @@ def loss_chances(model: GilbertElliott | FourState) -> tuple[int, ...]:
 
 
 def queue_bytes(condition: LinkCondition, frame: int) -> int:
-    """How many bytes wait for the rate at most.
+    """How many bytes wait for the rate at most, without those of the packet that is being sent.
 
     Without a size given, it is the product of the bandwidth and the time of a round trip.
     """
     if condition.queue_bytes is not None:
-        return max(frame, condition.queue_bytes)  # what is being sent is in the kernel's queue, too
+        return condition.queue_bytes
     per_ms = (condition.rate_kbit or 0) * BYTES_PER_KBIT / 1000
     if condition.queue_ms is not None:
-        size = max(frame, round(per_ms * condition.queue_ms))
-    else:
-        time = max(2 * condition.latency_ms, _LEAST_MS)
-        size = max(_LEAST_FRAMES * frame, round(per_ms * time))
-    return min(UNLIMITED, size)
+        return max(frame, round(per_ms * condition.queue_ms))
+    time = max(2 * condition.latency_ms, _LEAST_MS)
+    return max(_LEAST_FRAMES * frame, round(per_ms * time))
 
 
 def _seed(spec: LinkSpec, turn: int) -> int:

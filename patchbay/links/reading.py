@@ -98,14 +98,14 @@ def _rate(told: Chain) -> _Fields:
 
 def _queue(told: Chain) -> _Fields:
     queue = told.queue
-    match queue:
-        case None:
-            return {}
-        case _ if queue.kind == "bfifo":
-            return {"queue_bytes": queue.limit}
-        case _ if queue.kind == "pfifo":
-            return {"queue_pkts": queue.limit}
-    return {"queue_pkts": queue.limit, "queue_discipline": queue.kind, "ecn": queue.ecn}
+    if queue is None:
+        return {}
+    if queue.kind == "bfifo":
+        return {"queue_bytes": max(1, queue.limit - told.full_frame)}
+    waiting = {"queue_pkts": max(1, queue.limit - 1)}
+    if queue.kind == "pfifo":
+        return waiting
+    return {**waiting, "queue_discipline": queue.kind, "ecn": queue.ecn}
 
 
 def _netem(told: Chain) -> Netem:

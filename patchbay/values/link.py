@@ -62,9 +62,9 @@ class LinkCondition:
         corrupt_pct: share of packets that arrive with a bit flipped.
         loss_burst_pkts: mean number of packets lost in a row; 1 for losses independent of
             each other.
-        queue_pkts: packets that wait for the rate before the link drops more. At most one of
-            `queue_pkts`, `queue_bytes` and `queue_ms` is given; none of them for a queue of the
-            product of bandwidth and delay.
+        queue_pkts: packets that wait for the rate before the link drops more; the one that is
+            being sent is not among them. At most one of `queue_pkts`, `queue_bytes` and `queue_ms`
+            is given; none of them for a queue of the product of bandwidth and delay.
         jitter_distribution: how delays are spread; a `DelayTable` for a distribution of one's own.
         jitter_correlation_pct: how much the delay of a packet depends on that of the one before.
         jitter_reorders: whether packets with little delay overtake those with much. If not, a
@@ -75,7 +75,7 @@ class LinkCondition:
         overhead_bytes: what the link layer spends on a packet beyond its Ethernet frame, for the
             rate.
         queue_bytes: bytes that wait for the rate before the link drops more.
-        queue_ms: the same as the time that they take at that rate.
+        queue_ms: the same as the time that they take at that rate; a full frame has room.
         queue_discipline: which packets of the queue are dropped.
         ecn: whether the discipline marks packets that allow it (RFC 3168) where it would drop.
         mtu: longest IP packet in bytes that passes; longer ones are lost without a word, as in a

@@ -90,12 +90,15 @@ class KernelLinks:
         """
         namespace = self._there(node)
         index = namespace.index(interface)
-        told = queue_reading.read(chains.disciplines(namespace.route, index))
         link = self._told.get((node, interface))
         if link is None:
-            return condition_of(told, PASSING, LinkCondition.LAN)
-        expected = chain(link.spec, link.mtu, self.features)
-        return condition_of(told, expected, link.spec.condition)
+            expected, asked = PASSING, LinkCondition.LAN
+        else:
+            expected, asked = chain(link.spec, link.mtu, self.features), link.spec.condition
+        found = chains.disciplines(namespace.route, index)
+        return condition_of(
+            queue_reading.read(found, full_frame=expected.full_frame), expected, asked
+        )
 
     def tidy(self) -> float | None:
         """Take away disciplines that let everything pass, where nobody sends.

@@ -5,17 +5,33 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
-from patchbay.links.queues import MILLISECOND, UNLIMITED, Chain, Netem, Queue, Shaper, per_cent
+from patchbay.links.queues import (
+    FULL_FRAME,
+    MILLISECOND,
+    UNLIMITED,
+    Chain,
+    Netem,
+    Queue,
+    Shaper,
+    per_cent,
+)
 from patchbay.values import FourState, GilbertElliott, Slots
 from patchbay.wiring import queues
 from patchbay.wiring.chains import QUEUES, Discipline
 from patchbay.wiring.netlink import attributes
 
 
-def read(disciplines: Iterable[Discipline], parent: int = queues.ROOT) -> Chain:
+def read(
+    disciplines: Iterable[Discipline], parent: int = queues.ROOT, full_frame: int = FULL_FRAME
+) -> Chain:
     """Return what packets meet that pass an interface, or a class of one of its disciplines.
 
     Other disciplines than those of `Chain` tell nothing that it could say, and are overlooked.
+
+    Args:
+        disciplines: all that the interface has.
+        parent: what the first of them is the child of.
+        full_frame: bytes of the interface's longest frame.
     """
     netem, rates, queue = Netem(), [Shaper()], None
     for each in _downwards(tuple(disciplines), parent):
@@ -28,9 +44,10 @@ def read(disciplines: Iterable[Discipline], parent: int = queues.ROOT) -> Chain:
             queue = read_queue(each.kind, each.options)
     shaper = min(rates, key=lambda rate: UNLIMITED << 32 if rate.rate is None else rate.rate)
     if shaper.rate is None:
-        return Chain(netem=netem, queue=None)
+        return Chain(netem=netem, full_frame=full_frame)
     # a tbf that was given no queue has a bfifo, which the kernel does not tell
-    return Chain(netem=netem, shaper=shaper, queue=queue or Queue(limit=shaper.limit))
+    queue = queue or Queue(limit=shaper.limit)
+    return Chain(netem=netem, shaper=shaper, queue=queue, full_frame=full_frame)
 
 
 def _downwards(disciplines: tuple[Discipline, ...], parent: int) -> Iterator[Discipline]:

@@ -15,6 +15,9 @@ EARLY = 0.999
 TCP_SHARE = 1448 / 1514
 """Payload of a full frame: IPv4, TCP with time stamps."""
 
+FRAME = 1514
+"""Bytes of a full frame."""
+
 LARGE_QUEUE = {"queue_bytes": 1_000_000}
 
 
@@ -106,6 +109,26 @@ def test_a_queue_holds_what_it_was_made_for(shaper, laptop, server, size, held):
     assert held + 1 <= len(row.numbers) <= held + 2 + meanwhile / frame_ms(1_000, 200)
     assert row.numbers == sorted(row.numbers)
     assert laptop.iface("eth0").stats().up.drops["queue"] >= len(row.lost)
+
+
+@pytest.mark.parametrize(
+    ("size", "waiting"),
+    [
+        ({"queue_pkts": 3}, 3),
+        ({"queue_bytes": 3 * FRAME}, 3),
+        ({"queue_bytes": FRAME - 1}, 0),
+        ({"queue_ms": 3 * FRAME * 8 / 1_000}, 3),
+        ({"queue_ms": 1}, 1),
+    ],
+)
+def test_the_packet_that_is_being_sent_does_not_wait(shaper, laptop, server, size, waiting):
+    laptop.iface("eth0").set_condition(LinkCondition(rate_kbit=1_000, **size), "up")
+    row = cross(laptop, server, 20, size=FRAME - HEADERS, some_are_lost=True)
+
+    # the kernel lets a frame pass at once
+    least = (shaper == "kernel") + 1 + waiting
+    assert len(row.numbers) >= least
+    assert not clock.is_virtual() or row.numbers == list(range(least))
 
 
 def test_who_finds_a_full_queue_has_waited_for_all_of_it(shaper, laptop, server):

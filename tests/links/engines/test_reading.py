@@ -54,7 +54,7 @@ def test_a_downlink_is_read_back(lasting):
 def test_what_somebody_else_does_to_a_rate_is_seen(laptop):
     eth0 = laptop.iface("eth0")
     eth0.set_condition(LinkCondition(rate_kbit=8_000, queue_bytes=100_000), "up")
-    change = "rate 4mbit burst 20kb limit 50000"
+    change = "rate 4mbit burst 20kb limit 51514"  # with the frame that is being sent
     laptop.run(
         ["tc", "qdisc", "change", "dev", "eth0", *_shaper(laptop), *change.split()], check=True
     )

@@ -7,6 +7,7 @@ import pytest
 from patchbay.errors import ConfigError
 from patchbay.links.choice import DISCIPLINES, NETEM_SEED, USER_SPACE, choose, requirements
 from patchbay.links.distributions import SCALE, entries
+from patchbay.links.packets.queues import Limit
 from patchbay.links.queues import PASSING, UNLIMITED, chain, queue_bytes
 from patchbay.links.spec import LinkSpec
 from patchbay.values import (
@@ -128,21 +129,45 @@ def test_bursts_are_told_as_a_model():
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"queue_bytes": 5000}, ("bfifo", 5000)),
-        ({"queue_bytes": 100}, ("bfifo", FRAME)),
-        ({"queue_pkts": 50}, ("pfifo", 50)),
-        ({"queue_ms": 100}, ("bfifo", 100_000)),
-        ({"queue_ms": 0.1}, ("bfifo", FRAME)),
-        ({"latency_ms": 50}, ("bfifo", 100_000)),
-        ({}, ("bfifo", 20_000)),
-        ({"queue_discipline": "codel", "queue_pkts": 7}, ("codel", 7)),
-        ({"queue_discipline": "fq_codel", "queue_bytes": 10 * FRAME}, ("fq_codel", 10)),
+        ({"queue_bytes": 5000}, ("bfifo", 5000 + FRAME)),
+        ({"queue_bytes": 100}, ("bfifo", 100 + FRAME)),
+        ({"queue_bytes": UNLIMITED}, ("bfifo", UNLIMITED)),
+        ({"queue_pkts": 50}, ("pfifo", 50 + 1)),
+        ({"queue_pkts": UNLIMITED}, ("pfifo", UNLIMITED)),
+        ({"queue_ms": 100}, ("bfifo", 100_000 + FRAME)),
+        ({"queue_ms": 0.1}, ("bfifo", FRAME + FRAME)),
+        ({"latency_ms": 50}, ("bfifo", 100_000 + FRAME)),
+        ({}, ("bfifo", 20_000 + FRAME)),
+        ({"queue_discipline": "codel", "queue_pkts": 7}, ("codel", 7 + 1)),
+        ({"queue_discipline": "fq_codel", "queue_bytes": 10 * FRAME}, ("fq_codel", 10 + 1)),
+        ({"queue_discipline": "fq_codel", "queue_bytes": 100}, ("fq_codel", 1 + 1)),
     ],
 )
-def test_queues_have_the_size_that_was_asked_for_or_that_of_the_link(fields, expected):
+def test_queues_have_room_for_what_waits_and_for_the_packet_that_is_sent(fields, expected):
     got = made(rate_kbit=8000, **fields)
     assert (got.queue.kind, got.queue.limit) == expected
     assert got.shaper.limit == got.queue.limit
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"queue_bytes": 100},
+        {"queue_bytes": 5000},
+        {"queue_ms": 0.1},
+        {"queue_ms": 33.3},
+        {"latency_ms": 50},
+        {},
+    ],
+)
+@pytest.mark.parametrize("rate", [100, 8_000, 1_000_000])
+def test_as_many_bytes_wait_with_either_engine(rate, fields):
+    condition = LinkCondition(rate_kbit=rate, **fields)
+    assert queue_bytes(condition, FRAME) == Limit.of(condition).size
+
+
+def test_long_frames_have_room_while_they_are_sent():
+    assert made(mtu=9000, rate_kbit=8000, queue_bytes=5000).queue.limit == 5000 + 9014
 
 
 def test_a_slow_link_still_takes_some_full_frames():

@@ -148,6 +148,14 @@ def test_only_what_differs_is_told_otherwise(asked, had, seen):
     assert condition_of(read, chain_of(before), before) == LinkCondition(**{**had, **seen})
 
 
+def test_the_size_of_a_queue_is_read_without_the_frame_that_is_being_sent():
+    condition = LinkCondition(rate_kbit=8_000, queue_bytes=100_000)
+    kernel = kernel_of(chain(LinkSpec("laptop/eth0/up", 1, condition), 9_000, ALL))
+    found = queue_reading.read(kernel, full_frame=9_014)
+
+    assert condition_of(found, PASSING, LinkCondition.LAN) == condition
+
+
 def test_a_netem_of_tc_with_a_rate_and_no_order():
     """As `tc qdisc add dev eth0 root netem delay 100ms rate 1mbit` has it."""
     options = bytearray(attributes(queues.netem(replace(PASSING.netem, latency=100_000_000)))[2])
