@@ -46,8 +46,10 @@ def _backlog_ms(shaper: Discipline | None) -> float | None:
     """What the rate of a shaper takes for all that waits in it; None without a rate."""
     if shaper is None or shaper.kind != "tbf":
         return None
-    rate = read_tbf(shaper.options).rate
-    return None if rate is None else 1000 * shaper.waiting_bytes / rate
+    told = read_tbf(shaper.options)
+    if told.rate is None:
+        return None
+    return 1000 * (shaper.waiting_bytes + told.overhead * shaper.waiting) / told.rate
 
 
 def of_engine(told: Mapping[str, Any]) -> LinkStats:

@@ -24,10 +24,14 @@ class LinkStats:
         queued_packets: packets that are in it now: on their way, and waiting for the rate.
         queued_bytes: bytes of them.
         queue_delay_ms: what the rate takes for all that waits for it now: how long a packet that
-            comes to a queue without a discipline waits. None without a rate.
+            comes to a queue without a discipline waits. Exact with the user-space engine. With the
+            kernel's it is found from the bytes that its `tbf` holds, where the packet that is being
+            sent counts until all of it has left: up to the time of one packet too much. None
+            without a rate.
         queue_delays_ms: how long packets waited for the rate until now, in milliseconds (to 6 %),
             each with the number of packets, in order. The delay that packets take anyhow is not in
-            it. None for the kernel, which does not tell.
+            it. None for the kernel, which keeps no times: what waits at a few moments says nothing
+            of the packets between them.
         duplicated: packets that were doubled; None where the kernel does not tell.
         corrupted: packets in which a bit was flipped; None where the kernel does not tell.
         marked: packets that were marked for congestion instead of dropped; None likewise.

@@ -96,10 +96,16 @@ def test_the_words_of_the_user_space_engine_are_understood():
 
 
 @pytest.mark.parametrize(
-    ("rate", "delay"), [(125_000, 16.0), (1 << 33, 2000 * 1000 / (1 << 33)), (None, None)]
+    ("rate", "overhead", "delay"),
+    [
+        (125_000, 0, 16.0),
+        (125_000, 50, 24.0),
+        (1 << 33, 0, 2000 * 1000 / (1 << 33)),
+        (None, 0, None),
+    ],
 )
-def test_how_long_a_shaper_takes_for_what_waits(rate, delay):
-    options = tbf(Shaper(rate=rate, burst=10_000, limit=1_000_000))
+def test_how_long_a_shaper_takes_for_what_waits(rate, overhead, delay):
+    options = tbf(Shaper(rate=rate, burst=10_000, limit=1_000_000, overhead=overhead))
     told = attributes(options)[TCA_OPTIONS]
     chain = (
         discipline(SPLITTER, waiting=30),
