@@ -42,7 +42,7 @@ def start_web_server() -> int:
 
 
 def fetch(host: str, port: int) -> str:
-    connection = http.client.HTTPConnection(host, port, timeout=5)
+    connection = http.client.HTTPConnection(host, port, timeout=30)
     connection.request("GET", "/")
     return connection.getresponse().read().decode()
 
@@ -96,7 +96,7 @@ def main() -> None:
         story.tell("HTTP through NAT", f"the laptop is {laptop.ip}, the server saw {seen}")
 
         echo = server.spawn(start_echo_server).result()
-        answer = laptop.spawn(ask_echo("server", echo, "hello")).result(timeout=5)
+        answer = laptop.spawn(ask_echo("server", echo, "hello")).result(timeout=30)
         story.tell("an async echo", f"{answer!r}, from event loop to event loop")
 
         program = "import socket; print(socket.gethostname())"

@@ -42,7 +42,7 @@ def main() -> None:
         address = (str(server.ip), server.spawn(start_sessions()).result())
 
         with phone.socket(socket.AF_INET, socket.SOCK_DGRAM) as session:
-            session.settimeout(5)
+            session.settimeout(30)
 
             def say(text: str) -> str:
                 session.sendto(f"phone {text}".encode(), address)

@@ -34,7 +34,7 @@ def main() -> None:
         port = server.call(start_web_server)
 
         with laptop.network():
-            answer = browser.open(f"http://server:{port}/", timeout=5).read().decode()
+            answer = browser.open(f"http://server:{port}/", timeout=30).read().decode()
             print("in the block:   ", socket.gethostname() + ",", answer)
         print("after the block:", socket.gethostname())
 
