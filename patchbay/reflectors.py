@@ -68,7 +68,8 @@ class Reflector:
             client: the node that asks.
             source_port: the port to ask from; 0 for any.
             timeout: seconds to wait for each try.
-            tries: how often to ask; UDP may be lost.
+            tries: how often to ask; UDP may be lost. TCP is asked once, as it tries again by itself,
+                and may take as long as all of them.
 
         Raises:
             TimeoutError: no answer came.
@@ -123,7 +124,7 @@ def observe(
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     family = socket.AF_INET if ip_address(host).version == 4 else socket.AF_INET6
     with socket.socket(family, kind) as sock:
-        sock.settimeout(timeout)
+        sock.settimeout(timeout * tries if protocol == "tcp" else timeout)
         if source_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(("", source_port))
