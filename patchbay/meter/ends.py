@@ -25,6 +25,9 @@ class End:
     expected: int | None = None
 
 
+_BUFFER = 1 << 22
+"""Bytes of datagrams that may wait for their receiver, as far as the host allows it."""
+
 _ends: dict[int, End] = {}
 """Those of this process, which is a node's."""
 _numbers = itertools.count()
@@ -32,7 +35,7 @@ _numbers = itertools.count()
 
 def listen(kind: int, host: str, port: int) -> tuple[int, int]:
     """Make the end that is connected to; return its number and the port it is bound to."""
-    sock = socket.socket(_family(host), kind)
+    sock = _socket(host, kind)
     try:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,7 +54,7 @@ def connect(kind: int, host: str, port: int, timeout: float) -> int:
     Raises:
         OSError: it cannot connect.
     """
-    sock = socket.socket(_family(host), kind)
+    sock = _socket(host, kind)
     try:
         sock.settimeout(timeout)
         sock.connect((host, port))
@@ -90,5 +93,10 @@ def _keep(sock: socket.socket) -> int:
     return number
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET if ip_address(host).version == 4 else socket.AF_INET6
+def _socket(host: str, kind: int) -> socket.socket:
+    """One with room for datagrams that come before anybody receives."""
+    family = socket.AF_INET if ip_address(host).version == 4 else socket.AF_INET6
+    sock = socket.socket(family, kind)
+    if kind == socket.SOCK_DGRAM:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+    return sock

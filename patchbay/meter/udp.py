@@ -24,7 +24,6 @@ _HEADER = struct.Struct("!IQ")
 _SO_TIMESTAMPNS, _SO_RXQ_OVFL = 35, 40
 _TIME = struct.Struct("ll")
 _ROOM = socket.CMSG_SPACE(_TIME.size) + socket.CMSG_SPACE(4)
-_BUFFER = 1 << 22
 _HELLO = 0.2
 """Seconds between two datagrams by which a receiver opens the way for what it will receive."""
 
@@ -92,7 +91,6 @@ def receive(number: int, hello: bool, timeout: float) -> Received:
     """
     own = end(number)
     sock = own.socket
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
     for option in (_SO_TIMESTAMPNS, _SO_RXQ_OVFL):
         sock.setsockopt(socket.SOL_SOCKET, option, 1)
     poll = select.poll()
