@@ -41,6 +41,11 @@ class Totals:
     lags: tuple[int, ...] = ()
     late: int = 0
 
+    @property
+    def ticks(self) -> tuple[int, int, int]:
+        """CPU time that was busy, idle and stolen."""
+        return self.busy, self.idle, self.stolen
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
@@ -104,8 +109,11 @@ class Fidelity:
     def between(cls, before: Totals, after: Totals) -> Fidelity:
         """What happened between two moments."""
         seconds = after.moment - before.moment
-        idle, stolen = after.idle - before.idle, after.stolen - before.stolen
-        ticks = after.busy - before.busy + idle + stolen
+        # the kernel takes back a tick of waiting for a disk now and then: proc_stat(5), iowait
+        busy, idle, stolen = (
+            max(0, now - then) for now, then in zip(after.ticks, before.ticks, strict=True)
+        )
+        ticks = busy + idle + stolen
         stalled = None
         if before.stalled is not None and after.stalled is not None and seconds > 0:
             stalled = min(100.0, (after.stalled - before.stalled) / seconds / 1e4)

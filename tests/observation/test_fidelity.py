@@ -43,6 +43,13 @@ def test_what_happened_between_two_moments_is_the_difference_of_their_totals():
     assert found.lag_max_ms == pytest.approx(4, rel=0.2)
 
 
+def test_time_that_the_kernel_takes_back_is_none():
+    """The idle time of /proc/stat can shrink, by what was thought to be a wait for a disk."""
+    found = Fidelity.between(totals(0, busy=10, idle=100), totals(1, busy=12, idle=99))
+
+    assert (found.idle_pct, found.steal_pct) == (0, 0)
+
+
 def test_doubts_have_reasons():
     good = Fidelity.between(totals(0), totals(10, idle=100, late=[0.0001] * 10))
     bad = Fidelity.between(
