@@ -89,8 +89,8 @@ def descendants(pid: int) -> Iterator[tuple[int, str]]:
             try:
                 name = Path(f"/proc/{child}/comm").read_text().strip()
                 below = list(descendants(child))
-            except FileNotFoundError:
-                continue  # it has ended
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has ended: before a file of it was opened, or before it was read
             yield child, name
             yield from below
 

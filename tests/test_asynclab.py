@@ -478,7 +478,7 @@ def children_of(process):
     """The programs that a process has started, and that run."""
     found = []
     for task in os.listdir(f"/proc/{process}/task"):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with open(f"/proc/{process}/task/{task}/children") as children:
                 pids = children.read().split()
             for pid in pids:
