@@ -6,9 +6,11 @@ import gc
 import importlib
 import importlib.util
 import os
+import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, fields
@@ -170,19 +172,21 @@ def a(connection: Connection) -> Node:
 def occupy() -> Callable[[Node], Task[None]]:
     """Put work in the main thread of a node, so that what comes next runs beside it."""
 
-    def is_in_main_thread() -> bool:
-        return threading.current_thread() is threading.main_thread()
-
-    def hold_main_thread() -> None:
+    def hold_main_thread(name: str) -> None:
         if threading.current_thread() is threading.main_thread():
+            sys.main_thread_is_held_by = name  # type: ignore[attr-defined]
             time.sleep(3600)
+
+    def is_held_by(name: str) -> bool:
+        return getattr(sys, "main_thread_is_held_by", "") == name
 
     def occupy(node: Node) -> Task[None]:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            work = node.submit(hold_main_thread)
+            name = uuid.uuid4().hex
+            work = node.submit(hold_main_thread, name)
             while not work.done():
-                if not node.call(is_in_main_thread) and not node.call(is_in_main_thread):
+                if node.call(is_held_by, name):
                     return work
         raise AssertionError("the main thread is always taken")
 

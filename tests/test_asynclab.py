@@ -478,12 +478,16 @@ def children_of(process):
     """The programs that a process has started, and that run."""
     found = []
     for task in os.listdir(f"/proc/{process}/task"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            with open(f"/proc/{process}/task/{task}/children") as children:
-                pids = children.read().split()
-            for pid in pids:
-                with open(f"/proc/{pid}/comm") as comm:
-                    found.append(comm.read().strip())
+        pids = []
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(f"/proc/{process}/task/{task}/children") as children,
+        ):
+            pids = children.read().split()
+        for pid in pids:
+            ended = FileNotFoundError, ProcessLookupError
+            with contextlib.suppress(*ended), open(f"/proc/{pid}/comm") as comm:
+                found.append(comm.read().strip())
     return found
 
 
