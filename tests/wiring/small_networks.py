@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from ipaddress import ip_address, ip_interface, ip_network
 
 from patchbay.topology.steps import (
@@ -11,8 +12,10 @@ from patchbay.topology.steps import (
     AddCable,
     AddNode,
     Cable,
+    Neighbour,
     Route,
     SetLink,
+    SetNeighbour,
     SetRoute,
     Step,
 )
@@ -23,6 +26,7 @@ PATIENCE = 30.0
 NO_DAD = (("ipv6.conf.all.accept_dad", "0"), ("ipv6.conf.default.accept_dad", "0"))
 """Without it a router cannot ask for its neighbours until its link-local address is settled."""
 ROUTER = (("ipv4.ip_forward", "1"), ("ipv6.conf.all.forwarding", "1"), *NO_DAD)
+_CLOCK_MONOTONIC_COARSE = 6
 
 
 def cable(number: int, node: str, interface: str, peer: str, bridge: str | None = "lan") -> Cable:
@@ -57,6 +61,12 @@ def route(node: str, destination: str, interface: str, via: str | None = None) -
             via=None if via is None else ip_address(via),
         ),
     )
+
+
+def knows(node: str, interface: str, text: str, mac: str) -> Step:
+    """A neighbour that a node need not ask for: no packet waits for ARP while others pass it."""
+    entry = Neighbour(interface=interface, address=ip_address(text), mac=mac)
+    return SetNeighbour(node=node, neighbour=entry)
 
 
 def bridge(node: str, number: int, *addresses: str) -> list[Step]:
@@ -114,6 +124,31 @@ def internet() -> list[Step]:
         route("server", "fd10::/64", "eth0", "2001:db8::10"),
         route("server", "10.0.1.0/24", "eth0", "198.18.0.10"),
     ]  # fmt: skip
+
+
+def acquaintances(*hosts: tuple[str, str, int]) -> list[Step]:
+    """All know each other in `internet`, with these hosts: names, addresses, numbers of cables."""
+    lan, wan, server = "02:00:00:03:00:01", "02:00:00:01:00:07", "02:00:00:01:00:08"
+    found = [knows("server", "eth0", "198.18.0.10", wan)]
+    found += [knows("home", "wan", f"198.18.0.{number}", server) for number in (20, 21)]
+    for name, ip, number in hosts:
+        found += [
+            knows(name, "eth0", "10.0.1.1", lan),
+            knows("home", "lan", ip, f"02:00:00:01:00:{number:02x}"),
+        ]
+    return found
+
+
+def await_ticks() -> None:
+    """Wait until the kernel's clock has ticked a few times, which may take longer than it should.
+
+    Its counters look for dead connections once in a tick. This clock moves with the ticks alone
+    (clock_gettime(2)).
+    """
+    tick = round(time.clock_getres(_CLOCK_MONOTONIC_COARSE) * 1e9)
+    end = time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE) + 3 * tick
+    while time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE) < end:
+        time.sleep(tick / 1e9)
 
 
 def udp(kernel: Kernel, node: str, ip: str, port: int) -> socket.socket:

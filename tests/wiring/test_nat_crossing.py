@@ -44,9 +44,9 @@ def test_datagrams_that_cross_keep_their_ports(kernel):
             with udp(kernel, "laptop", *LAPTOP) as inside:
                 to = place or seen_at(inside, acquaintance, held)
                 inside.sendto(b"out", PEERS[1])
-                out = held.next("lan")
+                out = held.next("lan", PEERS[1])
                 peer.sendto(b"in", to)
-                came = held.next("wan")
+                came = held.next("wan", PEERS[1])
                 for each in (out, came)[::order]:
                     held.let_go(each)
                 # Before Linux 6.12 the second one is lost, as datagrams may be.
@@ -59,7 +59,7 @@ def test_datagrams_that_cross_keep_their_ports(kernel):
 
 def seen_at(inside, acquaintance, held):
     inside.sendto(b"?", PEERS[0])
-    held.let_go(held.next("lan"))
+    held.let_go(held.next("lan", PEERS[0]))
     return acquaintance.recvfrom(100)[1]
 
 
@@ -85,7 +85,7 @@ def test_connections_that_cross_are_one(kernel):
                     opened.append(bound(tcp(LAPTOP)))
                 opened[0].setblocking(False)
                 opened[0].connect_ex(PEERS[0])
-                held.let_go(held.next("lan"))
+                held.let_go(held.next("lan", PEERS[0]))
                 listener.settimeout(PATIENCE)
                 accepted, to = listener.accept()
                 opened.append(accepted)
@@ -99,9 +99,9 @@ def test_connections_that_cross_are_one(kernel):
             for each in (inside, peer):
                 each.setblocking(False)
             inside.connect_ex(PEERS[1])
-            out = held.next("lan")
+            out = held.next("lan", PEERS[1])
             peer.connect_ex(to)
-            came = held.next("wan")
+            came = held.next("wan", PEERS[1])
             for each in (out, came)[::order]:
                 held.let_go(each)
             for each in (inside, peer):
@@ -114,3 +114,4 @@ def test_connections_that_cross_are_one(kernel):
             assert inside.recv(100) == b"in"
             for each in opened:
                 each.close()
+            held.clear()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import select
-import time
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from nat_model import PureNat
-from small_networks import PATIENCE, udp
+from small_networks import PATIENCE, await_ticks, udp
 from test_nat_modes import ALL, HOSTS, PEERS, WAN, Router
 
 from patchbay.rules.encode import emptied
@@ -25,8 +24,6 @@ OTHERS = ["198.18.0.11", "198.18.0.12"]
 TWIN = "198.18.0.13"
 EXEMPT = "198.18.0.21"
 SMALL = (40000, 40007)
-A_TICK = 0.02
-"""Seconds in which the kernel's clock ticks: its counters look for dead connections once a tick."""
 LIFETIMES = ("refreshed", "streams", "held", "closed")
 """The sets whose elements end by themselves."""
 
@@ -155,7 +152,7 @@ class Traffic:
             self.flush()
             return
         self.kernel.apply(Forget(node="home"))
-        time.sleep(A_TICK)
+        await_ticks()
         for each in self.models:
             each.forget()
         self._mark()

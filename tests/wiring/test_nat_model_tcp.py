@@ -6,15 +6,15 @@ No stack takes part in it: what each end sends is made by hand, as whatever it m
 from __future__ import annotations
 
 import itertools
-import time
 from collections import defaultdict
 
 from by_hand import Hand, Packet, segment
 from hypothesis import example, given
 from hypothesis import strategies as st
 from nat_model_tcp import PureTcpNat
+from small_networks import await_ticks
 from tcp_end import End
-from test_nat_model import A_TICK, PORTS, Traffic, config_of, further, ports, runs
+from test_nat_model import PORTS, Traffic, config_of, further, ports, runs
 from test_nat_modes import ALL, HOSTS, PEERS, WAN
 from test_nat_settings import forget_one
 
@@ -93,6 +93,8 @@ class TcpTraffic(Traffic):
 
     def begin(self, config) -> None:
         self.inner, self.outer = defaultdict(End), defaultdict(End)
+        for hand in self.hands.values():
+            hand.seen()  # or it is full of the runs before some day
         super().begin(config)
 
     def speak(self, inside, peer, wish) -> None:
@@ -147,13 +149,13 @@ class TcpTraffic(Traffic):
                 (peer, outside),
             ]:
                 forget_one(self.kernel, entry)
-        time.sleep(A_TICK)
+        await_ticks()
         self.tcp.ends(inside, peer)
 
     def _see_dead(self, before) -> None:
         """Where a connection has ended, the kernel sees it in its next tick."""
         if len(self.tcp.flows) < before:
-            time.sleep(A_TICK)
+            await_ticks()
 
     def node(self, end) -> str:
         return next(host for host, ip in HOSTS.items() if ip == end[0])

@@ -16,7 +16,16 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
-from small_networks import PATIENCE, address, internet, plugged, udp
+from small_networks import (
+    NO_DAD,
+    PATIENCE,
+    acquaintances,
+    address,
+    internet,
+    knows,
+    plugged,
+    udp,
+)
 
 from patchbay.rules import nat
 from patchbay.topology.steps import AddNode, SetSysctl, SetTables
@@ -29,10 +38,15 @@ PORT = 40000
 HOSTS = {"laptop": "10.0.1.2", "tablet": "10.0.1.3"}
 PEERS = [(ip, port) for ip in ("198.18.0.20", "198.18.0.21") for port in (7000, 7001)]
 ALL = list(itertools.product(NatMapping, NatFiltering))
+A_DAY = "86400"
+"""Seconds; longer than any test takes."""
 
 
 class Router:
-    """The router of `internet`, with two hosts behind it, and what it is set to."""
+    """The router of `internet`, with two hosts behind it, and what it is set to.
+
+    It forgets no flow by itself until it is told its timeouts, however long the test takes.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -42,7 +56,19 @@ class Router:
             2, "tablet", "eth0", "home", "10.0.1.3/24", "fd10::3/64",
             gateways=("10.0.1.1", "fd10::1"),
         )  # fmt: skip
-        kernel.apply_all([*internet(), AddNode(node="tablet", sysctls=()), *tablet])
+        hosts = (("laptop", "10.0.1.2", 1), ("tablet", "10.0.1.3", 2))
+        kernel.apply_all(
+            [
+                *internet(),
+                AddNode(node="tablet", sysctls=NO_DAD),
+                *tablet,
+                *acquaintances(*hosts),
+                *(
+                    SetSysctl(node="home", key=key, value=A_DAY, old=value)
+                    for key, value in nat.sysctls(Nat.NONE)
+                ),
+            ]
+        )
 
     def set(self, config: Nat | NatConfig) -> None:
         tables = nat.tables(config, wan="wan", address=ip_address(WAN))
@@ -52,11 +78,13 @@ class Router:
         for further in () if config is None else config.outside_addresses:
             if further not in self.further:
                 self.further.add(further)
+                mac = "02:00:00:01:00:07"
                 self.kernel.apply(address("home", "wan", f"{further}/32"))
+                self.kernel.apply(knows("server", "eth0", str(further), mac))
 
     def set_timeouts(self, config: NatConfig) -> None:
         for key, value in nat.sysctls(config):
-            self.kernel.apply(SetSysctl(node="home", key=key, value=value, old="30"))
+            self.kernel.apply(SetSysctl(node="home", key=key, value=value, old=A_DAY))
 
     def reset(self, config: Nat | NatConfig) -> None:
         """Set it to what it is to be, with nothing left of what was."""

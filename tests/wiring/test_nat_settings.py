@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 from by_hand import RST, Hand, Packet, Segment, segment
-from small_networks import PATIENCE, udp
+from small_networks import PATIENCE, await_ticks, udp
 from test_nat_modes import HOSTS, PEERS, PORT, WAN, Router, bound, tcp
 
 from patchbay.ping import ping
@@ -397,12 +397,9 @@ def test_a_mapping_lives_on_by_flows_that_began_outside(kernel):
 
 
 def forget_all(kernel) -> None:
-    """Have the router forget all connections, as their timeouts would.
-
-    Its counters look for dead connections but once in a tick of the kernel's clock.
-    """
+    """Have the router forget all connections, as their timeouts would, and its counters see it."""
     kernel.apply(Forget(node="home"))
-    time.sleep(0.05)
+    await_ticks()
 
 
 def forget_one(kernel, entry) -> None:
