@@ -29,6 +29,24 @@ def answers(family, target, requests, patience):
         return told
 
 
+def run_natpmpc(host, *arguments):
+    """What the program natpmpc prints on a host, once it has the answer to what it asked.
+
+    It asks for the router's address first, and again after 250 ms. If the first answer is later
+    than that, it takes the second one for the answer to what it asks next.
+    """
+    command = ["natpmpc", "-g", str(host.iface("eth0").gateway), *arguments]
+    done = []
+
+    def has_its_own_answer():
+        done[:] = [host.run(command, capture_output=True, text=True, timeout=120)]
+        return "protocol UNKNOWN" not in done[0].stdout
+
+    wait_until(has_its_own_answer, "natpmpc gets no answers in time", patience=60)
+    assert done[0].returncode == 0, done[0].stdout
+    return done[0].stdout
+
+
 def run_upnpc(host, *arguments):
     """What the program upnpc does on a host, once it has found the router.
 

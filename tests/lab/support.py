@@ -117,6 +117,7 @@ class Traffic:
     """Datagrams from a node to a reflector, one after the other, until it is stopped."""
 
     def __init__(self, client, host: str, port: int) -> None:
+        client.call(_begin_traffic)
         self._task = client.submit(_traffic, host, port)
         self._client = client
 
@@ -130,12 +131,16 @@ _stopped = threading.Event()
 _may_be_lost = [0.0]
 
 
-def _traffic(host, port):
+def _begin_traffic():
+    """By a call of its own: what is submitted may begin after it is told to stop."""
     _stopped.clear()
+
+
+def _traffic(host, port):
     sent = answered = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.2)
-        while not _stopped.wait(0.001):  # in virtual time, time passes only while all wait
+        while not sent or not _stopped.wait(0.001):  # virtual time passes only while all wait
             sock.sendto(b"x", (host, port))
             sent += 1
             try:

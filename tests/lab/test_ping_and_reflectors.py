@@ -6,6 +6,7 @@ import pytest
 from support import home_and_server
 
 from patchbay import ConfigError, NodeGone
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def test_ping_takes_addresses_names_and_nodes(net):
     laptop, server = net.device("laptop"), net.device("server")
 
     for target in (server, "server", server.ip, str(server.ip), server.ip6, str(server.ip6)):
-        result = laptop.ping(target)
+        result = laptop.ping(target, timeout=PATIENCE)
         assert result
         assert result.sent == result.received == 1
         assert result.loss_pct == 0
@@ -30,12 +31,13 @@ def test_ping_counts_and_sizes(net):
     laptop, server = net.device("laptop"), net.device("server")
 
     for size in (0, 1, 55, 1472, 8000, 60_000):
-        assert laptop.ping(server, 3, size=size).received == 3
-        assert laptop.ping(server.ip6, 3, size=size).received == 3
+        assert laptop.ping(server, 3, timeout=PATIENCE, size=size).received == 3
+        assert laptop.ping(server.ip6, 3, timeout=PATIENCE, size=size).received == 3
     before = laptop.iface("eth0").stats()
-    laptop.ping(server, 50, size=1000)
+    laptop.ping(server, 50, timeout=PATIENCE, size=1000)
     after = laptop.iface("eth0").stats()
-    assert 50 <= after.sent_packets - before.sent_packets < 60
+    # The kernel may say a word of its own meanwhile.
+    assert 50 <= after.sent_packets - before.sent_packets < 100
     assert after.sent_bytes - before.sent_bytes >= 50 * 1028
 
 
@@ -65,7 +67,7 @@ def test_pings_of_two_threads_do_not_mix(net):
 def _ping_often(host):
     from patchbay.ping import ping
 
-    return ping(host, 50, 1.0, 0.0, 56).received
+    return ping(host, 50, PATIENCE, 0.0, 56).received
 
 
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])
@@ -84,14 +86,14 @@ def test_a_reflector_serves_when_it_returns(net, protocol, version):
 def _observe(protocol, host):
     from patchbay.reflectors import observe
 
-    return observe(protocol, host, 7777, 0, 2.0, 1)[0]
+    return observe(protocol, host, 7777, 0, PATIENCE, 1)[0]
 
 
 def test_a_reflector_tells_address_and_port(net):
     server, laptop = net.device("server"), net.device("laptop")
     with server.reflector() as reflector:
         assert reflector.address == (str(server.ip), reflector.port)
-        seen = reflector.observe(laptop, source_port=4321)
+        seen = reflector.observe(laptop, source_port=4321, timeout=PATIENCE)
         assert (seen.ip, seen.port) == (net.router("home").uplink_ip, 4321)
 
 
@@ -99,10 +101,10 @@ def test_a_reflector_binds_one_address_only_if_asked_to(net):
     server, laptop = net.device("server"), net.device("laptop")
     with server.reflector("tcp", 7778, host=str(server.ip)):
         with laptop.socket() as sock:
-            sock.settimeout(2)
+            sock.settimeout(PATIENCE)
             sock.connect((str(server.ip), 7778))
         with laptop.socket(socket.AF_INET6) as sock:
-            sock.settimeout(2)
+            sock.settimeout(PATIENCE)
             with pytest.raises(ConnectionRefusedError):
                 sock.connect((str(server.ip6), 7778))
 
@@ -111,12 +113,12 @@ def test_reflectors_are_many_and_end(net):
     server, laptop = net.device("server"), net.device("laptop")
     reflectors = [server.reflector(p) for p in ("udp", "tcp") for _ in range(20)]
     assert len({(each.protocol, each.port) for each in reflectors}) == 40
-    assert all(each.observe(laptop) for each in reflectors)
+    assert all(each.observe(laptop, timeout=PATIENCE) for each in reflectors)
     for each in reflectors:
         each.close()
         each.close()
     with pytest.raises(ConnectionRefusedError):
-        reflectors[-1].observe(laptop)
+        reflectors[-1].observe(laptop, timeout=PATIENCE)
     with pytest.raises((TimeoutError, ConnectionRefusedError)):
         reflectors[0].observe(laptop, timeout=0.1, tries=1)
 
@@ -158,7 +160,7 @@ def test_a_reflector_ends_with_its_node(net):
 def test_stats_count_what_passes(net):
     laptop, home = net.device("laptop"), net.router("home")
     before, wan = laptop.iface("eth0").stats(), home.iface("wan").stats()
-    laptop.ping("server", 10, size=500)
+    laptop.ping("server", 10, timeout=PATIENCE, size=500)
     after, wan_after = laptop.iface("eth0").stats(), home.iface("wan").stats()
 
     assert after.received_packets - before.received_packets >= 10

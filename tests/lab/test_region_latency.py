@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import statistics
-
 import pytest
 
 from patchbay import RegionLink
+from tests.waiting import PATIENCE, wait_until
 
 
 def round_trip(source, target, version=4):
-    """The median of several round trips, in ms: one that the host held up does not count."""
+    """The shortest of several round trips, in ms: those that the host held up do not count."""
     address = target.ip if version == 4 else target.ip6
-    return statistics.median(source.ping(address, count=5, timeout=5.0).rtts_ms)
+    return min(source.ping(address, count=3, timeout=PATIENCE).rtts_ms)
+
+
+def assert_less(limit, source, target, version=4):
+    """A round trip can take less than so many ms; a busy host gets more tries."""
+    wait_until(lambda: round_trip(source, target, version) < limit, f"it takes {limit} ms or more")
 
 
 def regions(lab, *names):
@@ -36,20 +40,18 @@ def linked(lab, **latencies):
 def test_a_round_trip_takes_the_latency_of_the_link_twice(lab, version):
     linked(lab, us_eu=50, eu_asia=150)
     us, eu, asia = regions(lab, "us", "eu", "asia")
-    near, far = round_trip(us, eu, version), round_trip(eu, asia, version)
-    assert near >= 100
-    assert far >= 300
-    assert far > near * 1.5, "three times, if the host is idle"
+    assert round_trip(us, eu, version) >= 100
+    assert round_trip(eu, asia, version) >= 300
+    assert_less(200, us, eu, version)
 
 
 def test_a_direct_link_is_used_however_slow_and_a_way_around_adds_up(lab):
     linked(lab, a_b=30, b_c=40, a_c=200)
     one, _, other = regions(lab, "a", "b", "c")
-    direct = round_trip(one, other)
+    assert round_trip(one, other) >= 400
     lab.break_region_link("a", "c", reroute=True)
-    around = round_trip(one, other)
-    assert direct >= 400
-    assert 140 <= around < direct
+    assert round_trip(one, other) >= 140
+    assert_less(400, one, other)
     lab.restore_region_link("a", "c")
     assert round_trip(one, other) >= 400
 
@@ -57,26 +59,24 @@ def test_a_direct_link_is_used_however_slow_and_a_way_around_adds_up(lab):
 def test_each_direction_has_its_own_and_both_can_be_changed(lab):
     linked(lab, us_eu=0)
     us, eu = regions(lab, "us", "eu")
-    clean = round_trip(us, eu)
+    assert_less(250, us, eu)  # some 0.1 ms, if the host is idle
     lab.update_region_link("us", "eu", RegionLink.good(20), back=RegionLink.good(480))
-    slow = round_trip(us, eu)
+    assert round_trip(us, eu) >= 500
     trunk = lab.region("eu").iface("trunk1")
     assert trunk.condition("up").latency_ms == 480
     assert trunk.condition("down").latency_ms == 20
     lab.update_region_link("eu", "us", RegionLink())
-    clean_again = round_trip(us, eu)
-    assert slow >= 500
-    assert max(clean, clean_again) < slow / 2, "some 0.1 ms, if the host is idle"
+    assert_less(250, us, eu)
 
 
 def test_what_is_not_between_the_two_takes_no_time(lab):
     linked(lab, us_eu=300)
     us, eu = regions(lab, "us", "eu")
-    far = round_trip(us, eu)
+    assert round_trip(us, eu) >= 600
     beside = lab.add_device("beside", lab.add_router("also", region="us"))
     outside = lab.add_device("outside", lab.add_router("none"))
-    assert round_trip(us, beside) < far / 2
-    assert round_trip(us, outside, 6) < far / 2
+    assert_less(300, us, beside)
+    assert_less(300, us, outside, 6)
 
 
 def test_a_link_that_loses_everything_in_one_direction(lab):
@@ -86,16 +86,15 @@ def test_a_link_that_loses_everything_in_one_direction(lab):
     assert not us.ping(eu, timeout=0.3)
     assert not eu.ping(us.ip6, timeout=0.3)
     lab.update_region_link("us", "eu", RegionLink())
-    assert us.ping(eu, timeout=5.0)
+    assert us.ping(eu, timeout=PATIENCE)
 
 
 def test_the_world_is_as_far_apart_as_it_is(lab):
     world = lab.add_world()
     assert list(world) == ["us", "eu", "asia", "oceania", "south-america"]
     us, eu, oceania = regions(lab, "us", "eu", "oceania")
-    near, far = round_trip(us, eu), round_trip(eu, oceania)
-    assert near >= 80
-    assert far >= 310
-    assert far > near * 1.5, "some 3.9 times, if the host is idle"
+    assert round_trip(us, eu) >= 80
+    assert round_trip(eu, oceania) >= 310
+    assert_less(200, us, eu)
     for link in RegionLink.WORLD.values():
         assert link == RegionLink.good(link.latency_ms)

@@ -7,6 +7,7 @@ import pytest
 from support import differences
 
 from patchbay import ConfigError, IfaceConfig
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def phone(lab):
     return lab.add_device("phone", ifaces={"wlan0": "wifi", "cell0": "cell"})
 
 
-def _echo_udp(host, port, ready):
+def _echo_udp(host, port):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((host, port))
@@ -33,7 +34,7 @@ def _answer(sock):
 
 def _serve_bound(host, port):
     """Echo datagrams and connections on one address; runs on a node."""
-    _echo_udp(host, port, None)
+    _echo_udp(host, port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server = socket.create_server((host, port), family=family)
     threading.Thread(target=_greet, args=[server], daemon=True).start()
@@ -48,10 +49,10 @@ def _greet(server):
 
 def _ask(host, port):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_connection((host, port), timeout=3) as connection:
+    with socket.create_connection((host, port), timeout=PATIENCE) as connection:
         assert connection.recv(10) == b"hello"
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(30)
+        sock.settimeout(PATIENCE)
         sock.sendto(b"hello", (host, port))
         data, (sender, *_) = sock.recvfrom(100)
         assert data == b"hello"
@@ -62,7 +63,7 @@ def _ask_from(source, host, port):
     """The address that a reflector sees of a socket bound to `source`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(30)
+        sock.settimeout(PATIENCE)
         sock.bind((source, 0))
         sock.sendto(b"?", (host, port))
         return sock.recv(100).split()[1].decode()
@@ -78,7 +79,7 @@ def test_a_reply_leaves_by_the_interface_its_request_came_in_on(lab, phone, name
     before, before_other = iface.stats(), other.stats()
 
     assert server.call(_ask, address, 7000) == address
-    assert server.ping(address, 20).received == 20
+    assert server.ping(address, 20, timeout=PATIENCE).received == 20
     assert iface.stats().sent_packets >= before.sent_packets + 20
     assert other.stats().sent_packets < before_other.sent_packets + 20
 
@@ -90,7 +91,7 @@ def test_a_wildcard_server_is_reached_by_every_address(lab, phone, version):
     with phone.reflector("udp", 7001), phone.reflector("tcp", 7001):
         for iface in phone.ifaces:
             address = str(iface.ip if version == 4 else iface.ip6)
-            assert server.ping(address)
+            assert server.ping(address, timeout=PATIENCE)
             seen = server.call(_observe_both, address, 7001)
             assert seen == [str(server.ip if version == 4 else server.ip6)] * 2
 
@@ -98,7 +99,7 @@ def test_a_wildcard_server_is_reached_by_every_address(lab, phone, version):
 def _observe_both(host, port):
     from patchbay.reflectors import observe
 
-    return [observe(protocol, host, port, 0, 2.0, 1)[0] for protocol in ("udp", "tcp")]
+    return [observe(protocol, host, port, 0, PATIENCE, 1)[0] for protocol in ("udp", "tcp")]
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -117,13 +118,13 @@ def test_unbound_sockets_leave_by_the_default_interface(lab, phone):
     server = lab.device("server")
     with server.reflector("udp") as reflector:
         assert phone.default_iface.name == "wlan0"
-        assert reflector.observe(phone).ip == phone.iface("wlan0").ip == phone.ip
+        assert reflector.observe(phone, timeout=PATIENCE).ip == phone.iface("wlan0").ip == phone.ip
 
         phone.set_default_route("cell0")
 
         assert phone.default_iface.name == "cell0"
-        assert reflector.observe(phone).ip == phone.iface("cell0").ip == phone.ip
-        assert phone.ping(server.ip6)
+        assert reflector.observe(phone, timeout=PATIENCE).ip == phone.iface("cell0").ip == phone.ip
+        assert phone.ping(server.ip6, timeout=PATIENCE)
     assert differences(lab) == []
 
 
@@ -131,7 +132,7 @@ def test_the_default_interface_can_be_chosen_from_the_start(lab, phone):
     other = lab.add_device("other", ifaces={"wlan0": "wifi", "cell0": "cell"}, default_via="cell0")
 
     with lab.device("server").reflector("udp") as reflector:
-        assert reflector.observe(other).ip == other.iface("cell0").ip
+        assert reflector.observe(other, timeout=PATIENCE).ip == other.iface("cell0").ip
     with pytest.raises(ConfigError, match="did you mean 'cell0'"):
         lab.add_device("third", ifaces={"wlan0": "wifi", "cell0": "cell"}, default_via="cel0")
 
@@ -143,11 +144,11 @@ def test_a_default_route_over_an_interface_with_one_version_only(lab, phone):
     server = lab.device("server")
 
     phone.set_default_route("six0")
-    assert phone.ping(server.ip6)
+    assert phone.ping(server.ip6, timeout=PATIENCE)
     assert differences(lab) == []
     phone.set_default_route("wlan0")
-    assert phone.ping(server.ip)
-    assert phone.ping(server.ip6)
+    assert phone.ping(server.ip, timeout=PATIENCE)
+    assert phone.ping(server.ip6, timeout=PATIENCE)
     assert differences(lab) == []
 
 
@@ -158,8 +159,8 @@ def test_two_interfaces_in_one_lan_answer_each_for_itself(lab):
 
     for iface in twin.ifaces:
         before = iface.stats()
-        assert other.ping(iface.ip, 3).received == 3
-        assert other.ping(iface.ip6, 3).received == 3
+        assert other.ping(iface.ip, 3, timeout=PATIENCE).received == 3
+        assert other.ping(iface.ip6, 3, timeout=PATIENCE).received == 3
         after = iface.stats()
         assert after.received_packets >= before.received_packets + 6
         assert after.sent_packets >= before.sent_packets + 6
@@ -172,7 +173,7 @@ def test_added_addresses_have_source_routes_too(lab, phone):
     added = [str(each.ip) for each in iface.addresses[2:]]
 
     for address in added:
-        assert server.ping(address)
+        assert server.ping(address, timeout=PATIENCE)
         target = str(server.ip6 if ":" in address else server.ip)
         with server.reflector("udp") as reflector:
             assert phone.call(_ask_from, address, target, reflector.port) == address
@@ -199,5 +200,5 @@ def test_a_device_without_interfaces_is_fine(lab):
     assert device.ping("192.0.2.1").error == "Network is unreachable"
     device.add_iface("eth0", "dc")
     assert device.default_iface.name == "eth0"
-    assert device.ping(lab.ix.ip)
+    assert device.ping(lab.ix.ip, timeout=PATIENCE)
     assert differences(lab) == []
