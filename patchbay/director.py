@@ -68,6 +68,7 @@ class LabDirector(NatRequests, RegionRequests, FirewallRequests):
     """Holds the topology of a lab and its namespaces; answers what clients ask."""
 
     later: ClassVar[tuple[str, ...]] = (
+        "patchbay.services.announcing",
         "patchbay.services.igd",
         "patchbay.services.igd_firewall",
         "patchbay.services.leases",

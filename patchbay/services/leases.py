@@ -52,7 +52,8 @@ class Leases:
         self._taken = taken
         self._change = change
         self._note = note
-        self._begin = time.monotonic()
+        self._address: IPv4Address | None = None
+        self._begin = self._address_begin = time.monotonic()
         self._held: dict[Key, _Held] = {}
 
     @property
@@ -64,6 +65,19 @@ class Leases:
     def epoch(self) -> int:
         """Seconds since it has been there."""
         return int(time.monotonic() - self._begin)
+
+    @property
+    def address_epoch(self) -> int:
+        """Seconds since it has been there and has had the address of its uplink."""
+        return int(time.monotonic() - self._address_begin)
+
+    def readdressed(self, address: IPv4Address) -> bool:
+        """Note the address of its uplink; whether it had another one."""
+        had, self._address = self._address, address
+        if had is None or had == address:
+            return False
+        self._address_begin = time.monotonic()
+        return True
 
     def leases(self) -> list[Lease]:
         """Every mapping that there is, with the seconds it has left."""

@@ -68,6 +68,10 @@ class Mapper(Protocol):
     def epoch(self) -> int:
         """Seconds since it has been there, and with it what it knows of mappings."""
 
+    @property
+    def address_epoch(self) -> int:
+        """Seconds since it has been there and has had the address of its uplink."""
+
     def leases(self) -> list[Lease]:
         """Every mapping that there is."""
 

@@ -9,6 +9,9 @@ from ipaddress import IPv4Address
 from patchbay.services.mapper import LONGEST, Mapper, Refused
 
 PORT = 5351
+CLIENTS = 5350
+"""The port at which hosts hear what they did not ask for."""
+GROUP = "224.0.0.1"
 VERSION = 0
 _ANSWER = 128
 _REQUEST = struct.Struct("!BBHHHI")
@@ -42,7 +45,7 @@ def answer(data: bytes, client: IPv4Address, router: Mapper) -> bytes | None:
     if data[0] != VERSION:
         return _head(operation, Result.UNSUPPORTED_VERSION, router)
     if operation == _ADDRESS:
-        return _head(operation, Result.SUCCESS, router) + router.external.packed
+        return announcement(router)
     if operation not in _MAPPINGS:
         return _head(operation, Result.UNSUPPORTED_OPCODE, router)
     if len(data) < _REQUEST.size:
@@ -58,6 +61,11 @@ def answer(data: bytes, client: IPv4Address, router: Mapper) -> bytes | None:
         return _head(operation, _RESULTS[made], router) + told
     told = struct.pack("!HHI", port, made.mapping.port, made.lifetime or LONGEST)
     return _head(operation, Result.SUCCESS, router) + told
+
+
+def announcement(router: Mapper) -> bytes:
+    """What is told unasked, to all of the group, when the outside address has changed."""
+    return _head(_ADDRESS, Result.SUCCESS, router) + router.external.packed
 
 
 def _delete(protocol: str, client: IPv4Address, port: int, router: Mapper) -> None:

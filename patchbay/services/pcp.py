@@ -11,6 +11,7 @@ from patchbay.services.mapper import LONGEST, Mapper, PinholeKeeper, Refused
 from patchbay.values import Pinhole
 
 VERSION = 2
+GROUP6 = "ff02::1"
 MOST_BYTES = 1100
 """Of a datagram (RFC 6887 7)."""
 _ANSWER = 0x80
@@ -82,7 +83,7 @@ def answer(
         if _mapped(said) != client:
             raise _Error(Result.ADDRESS_MISMATCH)
         if operation == _ANNOUNCE_OPCODE:
-            return _head(operation, Result.SUCCESS, 0, router)
+            return announcement(router)
         if len(body) < _MAP.size:
             raise _Error(Result.MALFORMED_REQUEST)
         exact = _only_options(body[_MAP.size :])
@@ -101,6 +102,14 @@ def answer(
         again = body[: MOST_BYTES - _HEAD.size]
         holds = _SHORT if error.result in _PASSING else _LONG
         return _head(operation, error.result, holds, router) + again + bytes(-len(again) % 4)
+
+
+def announcement(router: Mapper) -> bytes:
+    """What is told unasked, to all hosts, when mappings are gone or have another outside address.
+
+    The epoch in it says so: it begins anew (RFC 6887 8.5).
+    """
+    return _head(_ANNOUNCE_OPCODE, Result.SUCCESS, 0, router)
 
 
 def _map(
@@ -212,4 +221,6 @@ def _v6(address: IPv4Address) -> bytes:
 
 
 def _head(operation: int, result: Result, lifetime: int, router: Mapper) -> bytes:
-    return struct.pack("!BBxBII12x", VERSION, _ANSWER | operation, result, lifetime, router.epoch)
+    return struct.pack(
+        "!BBxBII12x", VERSION, _ANSWER | operation, result, lifetime, router.address_epoch
+    )

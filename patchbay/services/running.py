@@ -9,7 +9,7 @@ import contextlib
 import functools
 import socket
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from patchbay.rules import portal as portal_rules
@@ -24,6 +24,7 @@ from patchbay.wiring.conntrack import is_tracked
 from patchbay.wiring.kernel import Kernel
 
 if TYPE_CHECKING:
+    from patchbay.services.announcing import Announcing
     from patchbay.services.http import Request
     from patchbay.services.leases import Leases
     from patchbay.services.pinholes import Pinholes
@@ -55,8 +56,8 @@ class _Wanted(NamedTuple):
     """Tells a router from another one that has its name later."""
     own: IPv4Address = IPv4Address(0)
     """The router's address on its LAN, where that matters."""
-    v6: bool = False
-    """Whether its LAN has IPv6, likewise."""
+    own6: IPv6Address | None = None
+    """Its IPv6 address there, likewise; None if its LAN has none."""
 
 
 class Services:
@@ -71,6 +72,7 @@ class Services:
         self._leases: dict[_Wanted, Leases] = {}
         self._pinholes: dict[_Wanted, Pinholes] = {}
         self._unsolicited: dict[_Wanted, Unsolicited] = {}
+        self._announcing: dict[_Wanted, Announcing] = {}
 
     def follow(self, topology: Topology) -> None:
         """Start what a topology wants, and end what it does not.
@@ -82,13 +84,18 @@ class Services:
         if wanted != self._running.keys():
             self._switch(wanted, topology)
         for service, leases in self._leases.items():
-            leases.keep(topology.routers[service.node].port_mappings)
+            router = topology.routers[service.node]
+            leases.keep(router.port_mappings)
+            if leases.readdressed(_outside(router)):
+                self._announcing[service].begin()
 
     def _switch(self, wanted: set[_Wanted], topology: Topology) -> None:
         started: dict[_Wanted, list[_Server]] = {}
         try:
             for service in wanted - self._running.keys():
                 started[service] = self._start(service)
+                if service in self._announcing and self._was_there(service):
+                    self._announcing[service].begin()
         except BaseException:
             for service, servers in started.items():
                 self._end(service, servers)
@@ -98,6 +105,11 @@ class Services:
                 self._tell_what_ends(service)
             self._end(service, self._running.pop(service))
         self._running |= started
+
+    def _was_there(self, service: _Wanted) -> bool:
+        """Whether the router is no new one, and hosts may have had ports of it before."""
+        router = self._network.topology.routers.get(service.node)
+        return router is not None and router.uplink.cable == service.cable
 
     def due(self) -> float | None:
         """Seconds until something ends by itself; None if nothing does."""
@@ -109,8 +121,8 @@ class Services:
         for each in self._timed():
             each.expire()
 
-    def _timed(self) -> list[Leases | Pinholes | Unsolicited]:
-        kept = (self._leases, self._pinholes, self._unsolicited)
+    def _timed(self) -> list[Leases | Pinholes | Unsolicited | Announcing]:
+        kept = (self._leases, self._pinholes, self._unsolicited, self._announcing)
         return [each for of_kind in kept for each in of_kind.values()]
 
     def _start(self, service: _Wanted) -> list[_Server]:
@@ -132,6 +144,7 @@ class Services:
         self._leases.pop(service, None)
         self._pinholes.pop(service, None)
         self._unsolicited.pop(service, None)
+        self._announcing.pop(service, None)
         for server in servers:
             server.close()
 
@@ -141,6 +154,7 @@ class Services:
             return
 
         from patchbay.services import igd, nat_pmp, pcp, ssdp
+        from patchbay.services.announcing import Announcing
         from patchbay.services.leases import Leases
         from patchbay.services.pinholes import Pinholes
         from patchbay.services.sockets import DatagramServer, HttpServer
@@ -155,19 +169,20 @@ class Services:
             functools.partial(self._set_mappings, service.node),
             functools.partial(self._note, node=service.node),
         )
-        wall = None
-        if service.v6:
+        wall, server6 = None, None
+        if service.own6 is not None:
             wall = self._pinholes[service] = Pinholes(
                 lambda: self._network.topology,
                 service.node,
                 functools.partial(self._set_pinholes, service.node),
                 functools.partial(self._note, node=service.node),
             )
-            yield DatagramServer(
+            server6 = DatagramServer(
                 self._loop,
                 self._bound(service, nat_pmp.PORT, v6=True),
                 lambda data, source: pcp.answer(data, ip_address(source[0]), leases, wall),
             )
+            yield server6
 
         def ask(data: bytes, source: tuple[str, int]) -> bytes | None:
             # Both protocols have one port, and tell each other apart by their first byte.
@@ -176,7 +191,17 @@ class Services:
             return pcp.answer(data, IPv4Address(source[0]), leases, wall)
 
         location = f"http://{service.own}:{igd.PORT}{igd.DESCRIPTION}"
-        yield DatagramServer(self._loop, self._bound(service, nat_pmp.PORT), ask)
+        server = DatagramServer(self._loop, self._bound(service, nat_pmp.PORT), ask)
+        yield server
+
+        def announce() -> None:
+            everybody = nat_pmp.GROUP, nat_pmp.CLIENTS
+            server.send(nat_pmp.announcement(leases), everybody)
+            server.send(pcp.announcement(leases), everybody)
+            if server6 is not None:
+                server6.send(pcp.announcement(leases), (pcp.GROUP6, nat_pmp.CLIENTS), service.own6)
+
+        self._announcing[service] = Announcing(announce)
         yield DatagramServer(
             self._loop,
             self._bound(service, ssdp.PORT, ssdp.GROUP),
@@ -222,8 +247,7 @@ class Services:
             unsolicited.send(unsolicited.error_about(syn, translated=translated), syn)
 
     def _external(self, node: str) -> IPv4Address:
-        uplink = self._network.topology.routers[node].uplink
-        return IPv4Address(0) if uplink.address is None else uplink.address.ip
+        return _outside(self._network.topology.routers[node])
 
     def _is_taken(self, node: str, mapping: PortMapping) -> bool:
         """Whether a NAT uses an outside port for others than who asks for it."""
@@ -273,6 +297,12 @@ class Services:
         return made
 
 
+def _outside(router: Router) -> IPv4Address:
+    """The address of a router's uplink."""
+    address = router.uplink.address
+    return IPv4Address(0) if address is None else address.ip
+
+
 def _wanted(topology: Topology) -> Iterator[_Wanted]:
     for router in topology.routers.values():
         if _answers_late(router):
@@ -283,7 +313,8 @@ def _wanted(topology: Topology) -> Iterator[_Wanted]:
         if _has_portal(router):
             yield _Wanted("portal", *place)
         if router.port_mapping and router.nat is not Nat.NONE:
-            yield _Wanted("port mapping", *place, router.downstream6 is not None)
+            own6 = None if router.downstream6 is None else router.downstream6[1]
+            yield _Wanted("port mapping", *place, own6)
 
 
 def _answers_late(router: Router) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
+from ipaddress import IPv6Address
 from typing import Protocol
 
 from patchbay.services.http import BadRequest, Request, parse, response
@@ -82,7 +83,7 @@ class HttpServer:
 
 
 class DatagramServer:
-    """A bound UDP socket that answers."""
+    """A bound UDP socket that answers, and can tell without being asked."""
 
     def __init__(self, loop: Loop, bound: socket.socket, reply: Reply) -> None:
         self._loop = loop
@@ -95,6 +96,22 @@ class DatagramServer:
         """Close it."""
         self._loop.forget(self._bound.fileno())
         self._bound.close()
+
+    def send(self, data: bytes, target: tuple[str, int], source: IPv6Address | None = None) -> None:
+        """Send a datagram, which is lost where no way leads there.
+
+        Args:
+            data: what is in it.
+            target: the address and port that it is for.
+            source: the address that it is from, if not the one that the kernel would choose.
+        """
+        said = []
+        if source is not None:
+            any_interface = bytes(4)
+            packet_info = source.packed + any_interface
+            said.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packet_info))
+        with contextlib.suppress(OSError):
+            self._bound.sendmsg([data], said, 0, target)
 
     def _receive(self) -> None:
         with contextlib.suppress(OSError):  # an ICMP error, or nobody there any more

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import struct
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -263,6 +264,67 @@ def test_upnpc_finds_the_router_maps_lists_and_deletes(net):
         assert reached(net, "udp", 4000)
     upnpc("-d", "4000", "udp")
     assert home.port_mappings == ()
+
+
+# ---- when the outside address changes ------------------------------------------------------------
+
+
+def renewed(net):
+    net.router("home").iface("wan").renew_ip()
+
+
+def replugged(net):
+    net.router("home").iface("wan").replug(net.add_router("isp", preset="public"))
+
+
+def rebound(net):
+    net.router("home").rebind_nat(address=True)
+
+
+@pytest.mark.parametrize("change", [renewed, replugged, rebound])
+def test_a_mapping_is_at_the_new_outside_address_at_once_and_hosts_are_told(net, change):
+    """RFC 6886 3.2.1, RFC 6887 8.5 and 14.1: as routers do, whose rules are of the interface."""
+    laptop, home = net.device("laptop"), net.router("home")
+    gateway, before = str(laptop.iface("eth0").gateway), home.uplink_ip
+    ask(laptop, pmp(1, 6000, 6001, 600))
+    with hearing(laptop, socket.AF_INET) as four, hearing(laptop, socket.AF_INET6) as six:
+        change(net)
+        assert home.uplink_ip != before
+        assert home.port_mappings == (mapping(laptop, "udp", 6001, 6000),)
+        with laptop.reflector(port=6000):
+            assert reached(net, "udp", 6001)
+        told = [four.recvfrom(100) for _ in range(2)]
+        by_pmp, by_pcp = (data for data, _ in told)
+        assert (by_pmp[:4], by_pmp[8:]) == (b"\0\x80\0\0", home.uplink_ip.packed)
+        assert (by_pcp[:8], by_pcp[12:]) == (b"\2\x80" + bytes(6), bytes(12))
+        assert {source for _, source in told} == {(gateway, 5351)}
+        data, source = six.recvfrom(100)
+        assert (data[:8], data[12:]) == (by_pcp[:8], by_pcp[12:])
+        assert source[:2] == (str(home.iface("lan").ip6), 5351)
+
+
+def test_a_router_that_serves_again_says_that_it_knows_of_nothing(net):
+    """And one that is new to its LAN says nothing: nobody there can have asked it before."""
+    home = net.router("home")
+    with hearing(net.device("laptop"), socket.AF_INET) as sock:
+        net.router("dc").iface("wan").renew_ip()
+        home.set_port_mapping(False)
+        home.set_port_mapping()
+        told = [sock.recv(100) for _ in range(2)]
+    assert [data[:2] for data in told] == [b"\0\x80", b"\2\x80"]
+
+
+@contextmanager
+def hearing(host, family):
+    """A socket that hears what a router tells without being asked; it has not heard anything."""
+    with host.socket(family, socket.SOCK_DGRAM) as sock:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(("", 5350))
+        with pytest.raises(BlockingIOError):
+            sock.recv(100, socket.MSG_DONTWAIT)
+        sock.settimeout(PATIENCE)
+        yield sock
 
 
 # ---- where it is, and where it is not ------------------------------------------------------------
