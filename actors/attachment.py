@@ -113,13 +113,17 @@ class Attachment:
         """
         try:
             dealer = self._context.socket(zmq.DEALER)
+            try:
+                for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
+                    dealer.setsockopt(option, 0)
+                dealer.connect(f"ipc://{self._path}")
+            except BaseException:
+                dealer.close()
+                raise
         except zmq.ZMQError as error:
             if not self._closed:
                 raise
             raise Dead from error
-        for option in (zmq.LINGER, zmq.SNDHWM, zmq.RCVHWM):
-            dealer.setsockopt(option, 0)
-        dealer.connect(f"ipc://{self._path}")
         return dealer
 
     def call(self, frames: Frames, timeout: float | None) -> Any:

@@ -103,8 +103,9 @@ class Pump:
             if pump is None or pump.owner != os.getpid():
                 pump = cls._shared = cls()
             pump.users.add(connection)
-        task: Task[Any] = Task(attachment.node, lambda task: pump._do(pump._interrupt, task))
-        pump._do(pump._admit, connection, attachment, kind, task)
+        task: Task[Any] = Task(attachment.node, partial(pump._do, pump._interrupt))
+        if not pump._do(pump._admit, connection, attachment, kind, task):
+            raise connection.gone()  # closed a moment ago, by another thread
 
         def begin() -> None:
             pump._do(pump._begin, attachment, kind, frames, task)
@@ -133,13 +134,14 @@ class Pump:
         if last:
             pump._thread.join()
 
-    def _do(self, job: Callable[..., None], *arguments: Any) -> None:
-        """Have the thread do something; nothing if it has stopped."""
+    def _do(self, job: Callable[..., None], *arguments: Any) -> bool:
+        """Have the thread do something; say whether it will, or has stopped."""
         with self._waking:
             if not self._stopped:
                 self._jobs.append(lambda: job(*arguments))
                 with contextlib.suppress(BlockingIOError):
                     os.write(self._wake_write, b"w")
+            return not self._stopped
 
     # -- in the thread
 

@@ -20,7 +20,7 @@ class Task(concurrent.futures.Future[T], Generic[T]):
     stack is logged. So does the cancellation of an asyncio task that awaits this one.
     """
 
-    def __init__(self, node: str, cancel: Callable[[Task[T]], None]) -> None:
+    def __init__(self, node: str, cancel: Callable[[Task[T]], object]) -> None:
         super().__init__()
         self.node = node
         self._cancel = cancel

@@ -8,12 +8,15 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from actors import pump
 from actors.connection import Connection
 from actors.errors import NodeDied, NodeGone, TravelError
 from actors.node import Node
+from actors.tasks import Task
 from tests.actors.clients import PATIENCE, wait_until
 
 
@@ -138,6 +141,8 @@ def test_exactly_one_result_each_in_a_crowd(a: Node, b: Node) -> None:
         task.cancel()
 
     assert not concurrent.futures.wait(tasks, PATIENCE).not_done
+    # who waits is woken before the callbacks are called
+    assert wait_until(lambda: len(counts) >= len(tasks))
     assert sorted(map(id, counts)) == sorted(map(id, tasks))
     for i, task in enumerate(tasks):
         if i % 5 == 0:
@@ -181,6 +186,20 @@ def test_tasks_of_a_lab_that_closes(connection: Connection, a: Node) -> None:
     connection.close()
 
     assert all(isinstance(task.exception(0), NodeGone) for task in tasks)
+
+
+def test_submit_while_another_thread_closes_the_lab(
+    connection: Connection, a: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close_first(*arguments: Any) -> Task[object]:
+        connection.close()
+        return Task(*arguments)
+
+    a.submit(int).result(PATIENCE)
+    monkeypatch.setattr(pump, "Task", close_first)
+
+    with pytest.raises(NodeGone):
+        a.submit(int)
 
 
 # --- spawn ---------------------------------------------------------------------------------------
