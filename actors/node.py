@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from actors.attachment import Dead, Interruption, Unanswered
+from actors.attachment import Attachment, Dead, Interruption, Unanswered
 from actors.connection import Connection
 from actors.coroutines import take_apart
-from actors.errors import CallTimeout
+from actors.errors import CallTimeout, PatchbayError
 from actors.launching import stay_if_exiting
 from actors.linux import host_pid
 from actors.output import OutputLine
@@ -69,7 +69,7 @@ class Node:
             RemoteError: it raised an exception that could not travel.
         """
         frames = dumps_call(fn, args, kwargs)
-        attachment = self._connection.attachment(self._name)
+        attachment = self._attachment()
         try:
             return cast("T", attachment.call(frames, timeout))
         except Dead:
@@ -93,7 +93,7 @@ class Node:
         Raises what `call` raises, but from the task's `result()`; what cannot travel is said now.
         """
         frames = dumps_call(fn, args, kwargs)
-        attachment = self._connection.attachment(self._name)
+        attachment = self._attachment()
         return Pump.submit(self._connection, attachment, Kind.CALL, frames)
 
     @overload
@@ -118,7 +118,7 @@ class Node:
                 )
             coroutine, args, kwargs = take_apart(coroutine)
         frames = dumps_call(coroutine, args, kwargs)
-        attachment = self._connection.attachment(self._name)
+        attachment = self._attachment()
         return Pump.submit(self._connection, attachment, Kind.SPAWN, frames)
 
     def popen(self, cmd: Command, **options: Any) -> Process[Any]:
@@ -223,11 +223,18 @@ class Node:
     @property
     def pid(self) -> int:
         """The process id of the node's process, as this process sees it."""
-        return host_pid(self._connection.attachment(self._name).pidfd)
+        return host_pid(self._attachment().pidfd)
+
+    def _attachment(self) -> Attachment:
+        try:
+            return self._connection.attachment(self._name)
+        except PatchbayError:
+            stay_if_exiting()
+            raise
 
     def ask_door(self, message: dict[str, Plain]) -> list[int]:
         """Ask the node's process for descriptors; for use by this package."""
-        attachment = self._connection.attachment(self._name)
+        attachment = self._attachment()
         try:
             return attachment.ask_door(message)
         except Dead:

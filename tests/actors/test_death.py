@@ -253,3 +253,32 @@ def test_an_interpreter_that_exits_ends_its_labs_quietly(work, ending):
     assert status == {"": 0, "sys.exit(3)": 3}.get(ending, -signal.SIGINT)
     assert errors == "" or errors.endswith("KeyboardInterrupt\n")
     assert "Exception ignored" not in errors
+
+
+def test_a_thread_that_is_late_when_the_interpreter_exits_says_nothing():
+    """It calls when its lab has ended with the launcher, and nobody is left to be told."""
+    code = """
+import actors.launching, actors.node
+connection = lab()
+connection.request("add", names=["a"])
+closed, kept = threading.Event(), threading.Event()
+close = actors.launching.Launcher._close
+
+def close_and_wait(launcher):
+    close(launcher)
+    closed.set()
+    print(kept.wait(60), flush=True)
+
+def stay():
+    kept.set()
+    threading.Event().wait()
+
+def call_late():
+    closed.wait()
+    Node(connection, "a").call(os.getpid)
+
+actors.launching.Launcher._close = close_and_wait
+actors.node.stay_if_exiting = stay
+threading.Thread(target=call_late, daemon=True).start()
+"""
+    assert run(code) == (0, ["True"], "")
