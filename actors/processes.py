@@ -9,24 +9,36 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from actors.linux import close_all, wait_readable
 
 LOOKS = 3
-"""Looks at the table of processes, each of which has to find nobody."""
+"""Looks at the table of processes, each of which has to find nobody to kill, and nobody who has
+ended since the look before: who forks and ends in the middle of a look has a child it may not see."""
+
+MOST_LOOKS = 50
+"""Looks that have to find nobody where others, that are nobody's business, end all the time."""
 
 
 def kill_in_networks(namespaces: Iterable[int]) -> None:
     """Kill every process but this one in network namespaces, also such that are being forked."""
     wanted = {_identity(os.fstat(namespace)) for namespace in namespaces}
-    _kill_until_quiet(lambda: (name for name in _names() if _network(name) in wanted))
+
+    def look() -> _Look:
+        networks = {name: _network(name) for name in _names()}
+        return _Look(
+            [name for name, network in networks.items() if network in wanted],
+            {name for name, network in networks.items() if network is None},
+        )
+
+    _kill_until_quiet(look)
 
 
 def signal_descendants(number: int) -> None:
     """Send a signal to every process below this one."""
-    for name in _descendants(()):
+    for name in _descendants(()).found:
         pidfd = _open(name)
         if pidfd is not None:
             _signal(pidfd, number)
@@ -42,11 +54,31 @@ def kill_descendants(besides: Collection[int] = ()) -> None:
     _kill_until_quiet(lambda: _descendants(besides))
 
 
-def _kill_until_quiet(names: Callable[[], Iterable[str]]) -> None:
-    """Kill until several looks in a row find nobody: one look can miss who forks and ends in it."""
-    quiet = 0
-    while quiet < LOOKS:
-        quiet = 0 if _kill(names()) else quiet + 1
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at the table of processes has shown.
+
+    Attributes:
+        found: the names of those who are to be killed.
+        unknown: the names of those who have ended, or are somebody else's.
+    """
+
+    found: Collection[str]
+    unknown: Set[str]
+
+
+def _kill_until_quiet(look: Callable[[], _Look]) -> None:
+    """Kill until several looks in a row find nobody, and nobody who has ended just now."""
+    quiet = idle = 0
+    before: Set[str] = frozenset()
+    while quiet < LOOKS and idle < MOST_LOOKS:
+        seen = look()
+        if _kill(seen.found):
+            quiet = idle = 0
+        else:
+            quiet = quiet + 1 if seen.unknown <= before else 0
+            idle += 1
+        before = seen.unknown
 
 
 def _kill(names: Iterable[str]) -> bool:
@@ -112,7 +144,8 @@ def _entry(name: str) -> _Entry | None:
 
 
 def _names() -> Iterator[str]:
-    return filter(str.isdigit, os.listdir("/proc"))
+    """The names of all processes, the newest first: they are the ones to be gone in a moment."""
+    return filter(str.isdigit, reversed(os.listdir("/proc")))
 
 
 def _network(name: str) -> tuple[int, int] | None:
@@ -126,15 +159,18 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _descendants(besides: Collection[int]) -> list[str]:
+def _descendants(besides: Collection[int]) -> _Look:
     children: dict[str, list[str]] = {}
+    unknown = set()
     for name in _names():
         entry = _entry(name)
-        if entry is not None and entry.pid not in besides:
+        if entry is None:
+            unknown.add(name)
+        elif entry.pid not in besides:
             children.setdefault(entry.parent, []).append(name)
     found: list[str] = []
     level = [os.readlink("/proc/self")]
     while level:
         level = [child for parent in level for child in children.get(parent, ())]
         found += level
-    return found
+    return _Look(found, unknown)
