@@ -11,6 +11,9 @@ UNKNOWN_LINE = "???"
 """In the place of a line's number that nobody knows."""
 
 _HERE = os.path.dirname(__file__) + os.sep
+_INTERRUPTION = _HERE + "interruption.py"
+"""Its handler may run on top of user code that goes on, at any moment."""
+
 _FRAME = re.compile(r'  File "(?P<file>.*)", line \d+ in (?P<function>.*)')
 _TITLE = " (most recent call first):"
 
@@ -41,13 +44,18 @@ def of_the_user(stacks: str) -> str:
 
 
 def _shown(thread: str) -> str:
-    """The text of a thread up to the first frame of this package; empty if it begins with one."""
+    """The text of a thread up to the first frame of this package; empty if it begins with one.
+
+    What interrupts user code does not count where it begins.
+    """
     title, *frames = thread.split("\n")
     if not title.endswith(_TITLE):
         return thread
     kept: list[str] = []
     for frame in frames:
         found = _FRAME.fullmatch(frame)
+        if not kept and found is not None and found["file"] == _INTERRUPTION:
+            continue
         if found is not None and found["file"].startswith(_HERE):
             if found["function"] == "_serve" and _waits_in_selector(kept):
                 return ""

@@ -70,10 +70,14 @@ def pipe(tmp_path: Path) -> str:
     return path
 
 
+def tops(stacks: str) -> list[str]:
+    """The innermost function of each thread."""
+    return [text.split("\n")[1].rpartition(" in ")[2] for text in threads(stacks)]
+
+
 def shows(node: Node, *functions: str) -> bool:
     """Whether a stack has all these functions, each as the innermost of a thread."""
-    tops = [text.split("\n")[1].rpartition(" in ")[2] for text in threads(node.stack())]
-    return all(function in tops for function in functions)
+    return set(functions) <= set(tops(node.stack()))
 
 
 def threads(stacks: str) -> list[str]:
@@ -99,7 +103,7 @@ def test_threads_have_their_names(a: Node) -> None:
 
     number = a.call(begin)
     a.submit(receive)
-    assert wait_until(lambda: len(threads(a.stack())) == 2)
+    assert wait_until(lambda: tops(a.stack()) == ["receive", "receive"])
 
     titles = {text.split("\n")[0] for text in threads(a.stack())}
     assert titles == {
@@ -118,12 +122,17 @@ def test_stack_of_user_code_alone() -> None:
   File "{here}/serving.py", line 1 in _stand_in
   File "/usr/lib/python3/threading.py", line 2 in run
 
+Thread 0x4 (most recent call first):
+  File "{here}/interruption.py", line 1 in _wake
+  File "{here}/serving.py", line 2 in _interrupt
+
 Thread 0x2 (most recent call first):
   File "/usr/lib/python3/selectors.py", line 3 in select
   File "/usr/lib/python3/asyncio/base_events.py", line 4 in _run_once
   File "{here}/execution.py", line 5 in _serve
 
 Thread 0x3 (most recent call first):
+  File "{here}/interruption.py", line 5 in handle
   File "/home/user/code.py", line 6 in inner
   File "/home/user/code.py", line 7 in outer
   File "{here}/interruption.py", line 8 in run
@@ -329,7 +338,7 @@ def test_process_that_was_stopped_is_not_waited_for(
     with watched(tmp_path, "import time; time.sleep(3600)") as (pidfd, path):
         signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
         name = str(linux.host_pid(pidfd))
-        wait_until(lambda: all(each.state[0] == "T" for each in threads_of(name).values()))
+        assert wait_until(lambda: all(each.state[0] == "T" for each in threads_of(name).values()))
         with monkeypatch.context() as patch:
             patch.setattr(inspection, "PATIENCE", 20)
             for _ in range(2):
@@ -352,7 +361,7 @@ def test_thread_that_does_not_take_the_signal_is_named(
     )
     code = "import ctypes; ctypes.PyDLL(None).pause()"
     with watched(tmp_path, code) as (pidfd, path):
-        wait_until(lambda: "<no answer: S" in inspection.stacks(pidfd, path))
+        assert wait_until(lambda: "<no answer: S" in inspection.stacks(pidfd, path))
     assert sent
 
 
