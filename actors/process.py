@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, AnyStr, BinaryIO, TypeAlias, cast
 
+from actors.attachment import DEATH, Life
 from actors.channel import Channel, Closed
 from actors.connection import Connection
 from actors.exceptions import unpack_exception
@@ -69,6 +70,7 @@ class Process(subprocess.Popen[AnyStr]):
 
     _pidfd = -1
     _channel: Channel | None = None
+    _life: Life | None = None
 
     def __init__(
         self, connection: Connection, node: str, cmd: Command, *, pty: bool = False, **options: Any
@@ -187,6 +189,7 @@ class Process(subprocess.Popen[AnyStr]):
                 raise self._connection.obituary(attachment) from None
             raise
         self._channel = channel
+        self._life = attachment.life
 
     # -- its end: what `Popen` asks the kernel of its own children, we ask the node
 
@@ -220,7 +223,10 @@ class Process(subprocess.Popen[AnyStr]):
         if not poll.poll(None if timeout is None else timeout * 1000):
             return False
         if self._channel is None:
-            # the node's process died first: this one was an orphan of the supervisor's
+            # the node's process died first: once it is gone, this one is an orphan of the
+            # supervisor's
+            if self._life is not None:
+                self._life.over(DEATH)
             self.returncode = self._connection.orphan_status(self.node_pid)
         else:
             try:
@@ -234,6 +240,7 @@ class Process(subprocess.Popen[AnyStr]):
         return True
 
     def _release(self) -> None:
+        self._life = None
         if self._channel is not None:
             self._channel.close()
             self._channel = None

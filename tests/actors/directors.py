@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+from actors import supervisor
 from actors.bare import Bare
 from actors.supervisor import NodeSpec
 from tests.actors.clients import PATIENCE
@@ -46,13 +47,13 @@ def fail(channel, descriptors):
 class Odd(Bare):
     """A bare lab that a test can ask for more; the launcher finds it by its name."""
 
-    def __init__(self, supervisor, options):
+    def __init__(self, own, options):
         if "error" in options:
             raise ValueError(options["error"])
         if "nap" in options:
             time.sleep(options["nap"])
-        super().__init__(supervisor, options)
-        self._supervisor = supervisor
+        super().__init__(own, options)
+        self._supervisor = own
 
     def handle(self, method, arguments):
         handler = getattr(self, f"on_{method}", None)
@@ -78,6 +79,10 @@ class Odd(Bare):
     def on_replace(self, node, path, source):
         """Mount another file over one of a node."""
         self._supervisor.replace_file(node, path, source)
+
+    def on_be_gracious(self, seconds):
+        """Give what runs when the lab closes as long as a busy machine may need."""
+        supervisor.GRACE = seconds
 
     def on_echo(self, value):
         """Return what was sent."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -162,11 +163,11 @@ def test_a_dead_node_is_reported_once_with_its_last_words(connection):
 
 def test_a_program_that_outlives_its_node_has_its_status_kept(connection):
     a = Node(connection, "a")
-    program = a.popen(["sh", "-c", "sleep 0.1; exit 5"])
-    with pytest.raises(NodeDied):
-        a.call(os._exit, 1)
+    with a.popen(["sh", "-c", "cat; exit 5"], stdin=subprocess.PIPE) as program:
+        with pytest.raises(NodeDied):
+            a.call(os._exit, 1)
 
-    assert program.wait(PATIENCE) == 5
+    assert program.returncode == 5
 
 
 def test_requests_and_answers_may_be_large(odd):
@@ -214,7 +215,7 @@ def test_a_lab_asked_to_end_by_sigterm_ends_in_an_orderly_way(odd):
         odd.request("echo", value=1)
 
 
-def test_code_that_runs_when_a_lab_closes_may_finish(connection, tmp_path):
+def test_code_that_runs_when_a_lab_closes_may_finish(odd, tmp_path):
     def work(path):
         try:
             print("begun")
@@ -223,11 +224,13 @@ def test_code_that_runs_when_a_lab_closes_may_finish(connection, tmp_path):
             with open(path, "w") as file:
                 file.write("finished")
 
-    a = Node(connection, "a")
+    odd.request("be_gracious", seconds=PATIENCE)
+    odd.request("add", names=["a"])
+    a = Node(odd, "a")
     task = a.submit(work, tmp_path / "note")
     assert wait_until(a.output)
 
-    connection.close()
+    odd.close()
 
     assert task.exception(PATIENCE) is not None
     assert (tmp_path / "note").read_text() == "finished"
