@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from actors.linux import close_all, wait_readable
@@ -30,7 +30,7 @@ def kill_in_networks(namespaces: Iterable[int]) -> None:
         networks = {name: _network(name) for name in _names()}
         return _Look(
             [name for name, network in networks.items() if network in wanted],
-            {name for name, network in networks.items() if network is None},
+            frozenset(name for name, network in networks.items() if network is None),
         )
 
     _kill_until_quiet(look)
@@ -64,13 +64,13 @@ class _Look:
     """
 
     found: Collection[str]
-    unknown: Set[str]
+    unknown: frozenset[str]
 
 
 def _kill_until_quiet(look: Callable[[], _Look]) -> None:
     """Kill until several looks in a row find nobody, and nobody who has ended just now."""
     quiet = idle = 0
-    before: Set[str] = frozenset()
+    before: frozenset[str] = frozenset()
     while quiet < LOOKS and idle < MOST_LOOKS:
         seen = look()
         if _kill(seen.found):
@@ -173,4 +173,4 @@ def _descendants(besides: Collection[int]) -> _Look:
     while level:
         level = [child for parent in level for child in children.get(parent, ())]
         found += level
-    return _Look(found, unknown)
+    return _Look(found, frozenset(unknown))

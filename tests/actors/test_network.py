@@ -20,6 +20,7 @@ from actors.errors import NodeDied
 from actors.lookups import NAMES
 from actors.node import Node
 from actors.virtual import NodeSocket
+from tests.actors.clients import PATIENCE
 
 PORT = 8_017
 
@@ -80,7 +81,7 @@ def hooks_are_gone() -> Iterator[None]:
 
 def who(port: int = PORT) -> str:
     """Ask the server at the loopback address, which is another one on each node."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode()
@@ -104,7 +105,7 @@ def test_urllib(nodes: tuple[Node, Node]) -> None:
 
 def test_httpx(nodes: tuple[Node, Node]) -> None:
     for node in nodes:
-        with node.network(), httpx.Client(trust_env=False) as client:
+        with node.network(), httpx.Client(trust_env=False, timeout=PATIENCE) as client:
             for name in ("127.0.0.1", "localhost"):
                 assert client.get(f"http://{name}:{PORT}/").text == node.name
 
@@ -112,7 +113,7 @@ def test_httpx(nodes: tuple[Node, Node]) -> None:
 def test_httpx_async(nodes: tuple[Node, Node]) -> None:
     async def ask(node: Node, name: str) -> str:
         with node.network():
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
                 return (await client.get(f"http://{name}:{PORT}/")).text
 
     async def main() -> list[str]:
@@ -173,7 +174,7 @@ def test_asyncio_datagrams(nodes: tuple[Node, Node]) -> None:
 def test_create_server_and_create_connection(nodes: tuple[Node, Node]) -> None:
     with nodes[0].network():
         server = socket.create_server(("localhost", 9001))
-        client = socket.create_connection(("localhost", 9001), timeout=10)
+        client = socket.create_connection(("localhost", 9001), timeout=PATIENCE)
     with server, client:
         accepted, address = server.accept()
         accepted.close()
@@ -291,14 +292,14 @@ def test_concurrently_in_tasks_and_only_there(nodes: tuple[Node, Node]) -> None:
     async def outside() -> type[BaseException]:
         try:
             await ask()
-        except OSError as error:
-            return type(error)
+        except OSError:  # one for each address that the name has here
+            return OSError
         raise AssertionError
 
     async def main() -> list[object]:
         return await asyncio.gather(*map(inside, nodes), outside(), *map(inside, nodes))
 
-    assert asyncio.run(main()) == [{"a"}, {"b"}, ConnectionRefusedError, {"a"}, {"b"}]
+    assert asyncio.run(main()) == [{"a"}, {"b"}, OSError, {"a"}, {"b"}]
 
 
 def test_exceptions_inside(nodes: tuple[Node, Node]) -> None:

@@ -163,9 +163,10 @@ def test_a_dead_node_is_reported_once_with_its_last_words(connection):
 
 def test_a_program_that_outlives_its_node_has_its_status_kept(connection):
     a = Node(connection, "a")
-    with a.popen(["sh", "-c", "cat; exit 5"], stdin=subprocess.PIPE) as program:
-        with pytest.raises(NodeDied):
-            a.call(os._exit, 1)
+    program = a.popen(["sh", "-c", "cat; exit 5"], stdin=subprocess.PIPE)
+    with pytest.raises(NodeDied):
+        a.call(os._exit, 1)
+    program.communicate()
 
     assert program.returncode == 5
 

@@ -229,6 +229,7 @@ def test_other_threads_are_not_interrupted(a: Node) -> None:
     assert not any(task.done() for task in others)
 
 
+@pytest.mark.usefixtures("patient")
 def test_main_thread_stays_the_main_thread_after_interruptions(a: Node, occupy: Occupy) -> None:
     busy = occupy(a)
     for _ in range(3):
@@ -278,22 +279,25 @@ def test_coroutine_is_cancelled(a: Node) -> None:
     assert [line.text for line in a.output()] == ["cleaned up"]
 
 
-def test_coroutine_is_cancelled_once(a: Node) -> None:
+def test_coroutine_is_cancelled_once(a: Node, tmp_path: Path) -> None:
     """What it awaits while it cleans up is not cancelled, whoever asks again."""
 
-    async def clean_up_slowly() -> None:
+    async def clean_up_slowly(end: Path) -> None:
         try:
             await asyncio.sleep(LONG)
         finally:
             print("interrupted", flush=True)
-            await asyncio.sleep(0.2)
+            while not end.exists():  # noqa: ASYNC110, ASYNC240
+                await asyncio.sleep(0.01)
             print("cleaned up", flush=True)
 
-    task = a.spawn(clean_up_slowly())
+    task = a.spawn(clean_up_slowly(tmp_path / "end"))
     a.spawn(asyncio.sleep, 0).result(PATIENCE)
     task.cancel()
-    assert wait_until(lambda: len(a.output()) == 1)
+    assert wait_until(a.output)
     task.cancel()
+    a.spawn(asyncio.sleep, 0).result(PATIENCE)  # so the node has heard of it
+    (tmp_path / "end").touch()
     concurrent.futures.wait([task], PATIENCE)
 
     assert [line.text for line in a.output()] == ["interrupted", "cleaned up"]
