@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 _ECHO = {socket.AF_INET: (8, 0), socket.AF_INET6: (128, 129)}
 """Types of request and reply: RFC 792, RFC 4443 4.1."""
@@ -71,7 +74,7 @@ def ping(target: str, count: int, timeout: float, interval: float, size: int) ->
             keep_replies_only(sock)
         poll = select.poll()
         poll.register(sock, select.POLLIN)
-        identifier = int.from_bytes(os.urandom(2), "big")
+        identifier = new_identifier()
         for number in range(count):
             if number and interval:
                 time.sleep(interval)
@@ -85,6 +88,21 @@ def ping(target: str, count: int, timeout: float, interval: float, size: int) ->
             if answered is not None:
                 rtts.append((answered - begin) * 1000)
     return PingResult(str(address[0]), count, tuple(rtts), error)
+
+
+def new_identifier() -> int:
+    """An identifier for echo requests that this process has not used, as long as there are any.
+
+    What has an identifier again is more of an earlier flow to a router, which lets it pass if it
+    let that one pass. 0 is none: some take it for a missing one.
+    """
+    return 1 + next(_numbers()) % 0xFFFF
+
+
+@cache
+def _numbers() -> Iterator[int]:
+    """Numbers from a random one on, for each process its own: that of a node is a fork."""
+    return itertools.count(int.from_bytes(os.urandom(2), "big"))
 
 
 def keep_replies_only(sock: socket.socket) -> None:

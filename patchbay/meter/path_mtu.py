@@ -8,7 +8,6 @@ should say so (RFC 1191, RFC 8201); where they do not, larger packets vanish: a 
 from __future__ import annotations
 
 import errno
-import os
 import select
 import socket
 import time
@@ -17,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Self, TypeAlias
 
 from patchbay.meter.errors import ask_for_complaints, next_complaint
-from patchbay.ping import echo_request, is_reply, keep_replies_only
+from patchbay.ping import echo_request, is_reply, keep_replies_only, new_identifier
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 """What `getaddrinfo` finds."""
@@ -81,7 +80,7 @@ class _Prober:
         self._address = address
         self._timeout = timeout
         self._tries = tries
-        self._identifier = int.from_bytes(os.urandom(2), "big")
+        self._identifier = new_identifier()
         self._number = 0
         self._told: list[NarrowLink] = []
         ipv4 = family == socket.AF_INET

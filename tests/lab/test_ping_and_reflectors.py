@@ -6,6 +6,7 @@ import pytest
 from support import home_and_server
 
 from patchbay import ConfigError, NodeGone
+from patchbay.ping import new_identifier
 from tests.waiting import PATIENCE
 
 
@@ -25,6 +26,11 @@ def test_ping_takes_addresses_names_and_nodes(net):
         assert result.loss_pct == 0
         assert 0 < result.rtt_ms == result.rtts_ms[0]
         assert result.error is None
+
+
+def test_an_identifier_comes_again_only_when_all_were_used():
+    """Or a router would take a request for more of an earlier flow, which it let pass."""
+    assert {new_identifier() for _ in range(0xFFFF)} == set(range(1, 0x10000))
 
 
 def test_ping_counts_and_sizes(net):
