@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -73,28 +74,36 @@ def holdings(directory: Path) -> Holdings:
         for each in os.listdir("/proc/self/task")
     )
     processes = Counter(
-        f"{pid} ({name})"
-        for pid, name in descendants(os.getpid())
+        str(pid)  # and not its name, which it may change
+        for pid in descendants(os.getpid())
         if launcher is None or pid != launcher.pid
     )
     return Holdings(descriptors, threads, processes, Counter(os.listdir(directory)))
 
 
-def descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """The process ids and names of children, of their children, and so on."""
+def descendants(pid: int) -> Iterator[int]:
+    """The process ids of children, of their children, and so on."""
     for task in os.listdir(f"/proc/{pid}/task"):
         try:
             children = Path(f"/proc/{pid}/task/{task}/children").read_text().split()
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
         for child in map(int, children):
             try:
-                name = Path(f"/proc/{child}/comm").read_text().strip()
                 below = list(descendants(child))
             except (FileNotFoundError, ProcessLookupError):
-                continue  # it has ended: before a file of it was opened, or before it was read
-            yield child, name
+                continue
+            yield child
             yield from below
+
+
+def names(processes: list[str]) -> list[str]:
+    """What processes are called that still run."""
+    found = []
+    for pid in processes:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(Path(f"/proc/{pid}/comm").read_text().strip())
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -146,7 +155,7 @@ def nothing_left_behind(
     deadline = time.monotonic() + PATIENCE
     while left := holdings(temporary_files).since(before):
         if time.monotonic() > deadline:
-            pytest.fail(f"left behind: {left}")
+            pytest.fail(f"left behind: {left} {names(left.get('processes', []))}")
         gc.collect()
         time.sleep(0.01)
 
