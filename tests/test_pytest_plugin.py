@@ -10,6 +10,12 @@ import pytest
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
+PATIENT = """
+def pytest_configure():
+    import patchbay.pytest_plugin
+    patchbay.pytest_plugin.PATIENCE = 100.0
+"""
+"""A plugin that waits for the last words of a lab as long as a busy machine may need."""
 
 
 @pytest.fixture
@@ -22,12 +28,14 @@ def run(pytester, monkeypatch):
     plugins = project["entry-points"]["pytest11"]
     lines = [f"{name} = {value}" for name, value in plugins.items()]
     (installed / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines]))
+    (installed.parent / "patient.py").write_text(PATIENT)
     monkeypatch.setenv("PYTHONPATH", f"{installed.parent}:{ROOT}")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
 
     def run(*arguments, **files):
         pytester.makepyfile(**files)
-        return pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *arguments)
+        plugins = ("-p", "no:cacheprovider", "-p", "patient")
+        return pytester.runpytest_subprocess("-W", "error", *plugins, *arguments)
 
     return run
 
