@@ -198,7 +198,7 @@ async def test_a_lab_is_built_and_changed(lab, server, laptop):
 
 @in_lab
 async def test_packets_flow(lab, server, laptop):
-    assert await laptop.ping(server)
+    assert await laptop.ping(server, timeout=30)
     async with await server.reflector() as reflector:
         assert (await reflector.observe(laptop)).ip == laptop.ip
     reader, writer = None, None
@@ -549,4 +549,4 @@ def test_a_lab_outlives_the_thread_that_started_it():
 
 async def ping_once():
     async with small_lab() as (_, server, laptop):
-        assert await laptop.ping(server)
+        assert await laptop.ping(server, timeout=30)

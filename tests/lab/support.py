@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import socket
@@ -33,14 +34,17 @@ def refused(source, target, version=4):
 
 
 TURNS = 30
-"""How often a process looks for what may never come, each time for 10 ms.
+"""How often a process looks for what shall never come, each time for 10 ms.
 
 Turns are counted and not seconds: a machine that is too busy to let others run lets this one wait
 longer as well.
 """
 
+PATIENT = 100 * TURNS
+"""How often it looks for what shall come."""
 
-def ask_briefly(sock, target, question=b"?\n"):
+
+def ask(sock, target, turns, question=b"?\n"):
     """Connect a socket, send something, and return the first answer; runs on a node.
 
     Raises:
@@ -50,20 +54,20 @@ def ask_briefly(sock, target, question=b"?\n"):
     sock.setblocking(False)
     error = sock.connect_ex(target)
     if error == errno.EINPROGRESS:
-        wait_turns(sock, select.POLLOUT)
+        wait_turns(sock, select.POLLOUT, turns)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
     sock.send(question)
-    wait_turns(sock, select.POLLIN)
+    wait_turns(sock, select.POLLIN, turns)
     return sock.recv(2000)
 
 
-def wait_turns(sock, event):
+def wait_turns(sock, event, turns):
     """Wait until a socket is ready, or raise TimeoutError."""
     poll = select.poll()
     poll.register(sock, event)
-    if not any(poll.poll(10) for _ in range(TURNS)):
+    if not any(poll.poll(10) for _ in range(turns)):
         raise TimeoutError
 
 
@@ -117,32 +121,43 @@ class Traffic:
     """Datagrams from a node to a reflector, one after the other, until it is stopped."""
 
     def __init__(self, client, host: str, port: int) -> None:
+        """Begin; the first has been sent when this returns."""
         client.call(_begin_traffic)
         self._task = client.submit(_traffic, host, port)
         self._client = client
+        client.call(_await_traffic)
 
     def stop(self, most_lost: float = 0) -> tuple[int, int]:
-        """How many were sent, and how many answered: waits for the last if more are missing."""
+        """How many were sent, and how many answered.
+
+        Args:
+            most_lost: how many may be missing: waits for the others, and sends more than that.
+        """
         self._client.call(_stop_traffic, most_lost)
         return self._task.result(timeout=60)
 
 
+_flows = threading.Event()
 _stopped = threading.Event()
 _may_be_lost = [0.0]
 
 
 def _begin_traffic():
     """By a call of its own: what is submitted may begin after it is told to stop."""
+    _flows.clear()
     _stopped.clear()
+    _may_be_lost[0] = 0.0
 
 
 def _traffic(host, port):
     sent = answered = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.2)
-        while not sent or not _stopped.wait(0.001):  # virtual time passes only while all wait
+        # in virtual time, time passes only while all wait
+        while not _stopped.wait(0.001) or sent <= _may_be_lost[0] < math.inf:
             sock.sendto(b"x", (host, port))
             sent += 1
+            _flows.set()
             try:
                 sock.recv(100)
                 answered += 1
@@ -156,6 +171,10 @@ def _traffic(host, port):
             except TimeoutError:
                 pass
     return sent, answered
+
+
+def _await_traffic():
+    assert _flows.wait(60)
 
 
 def _stop_traffic(most_lost):

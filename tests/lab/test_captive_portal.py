@@ -25,7 +25,7 @@ def net(lab):
 
 
 def _get(url_host, port, path, own_host=None):
-    connection = http.client.HTTPConnection(url_host, port, timeout=10)
+    connection = http.client.HTTPConnection(url_host, port, timeout=60)
     try:
         connection.request("GET", path, headers={"Host": own_host} if own_host else {})
         answer = connection.getresponse()
@@ -41,7 +41,7 @@ def web(device, host):
 
 def _connects(target):
     try:
-        socket.create_connection(target, timeout=5).close()
+        socket.create_connection(target, timeout=60).close()
     except OSError as error:
         return type(error).__name__
     return "open"
@@ -134,14 +134,14 @@ def test_slow_and_broken_browsers_hold_nobody_up(net):
     try:
         for _ in range(80):
             slow.append(guest.socket())
-            slow[-1].settimeout(10)
+            slow[-1].settimeout(60)
             slow[-1].connect(target)
             slow[-1].sendall(b"GET / HT")
         assert web(guest, server.ip)[0] == 302
         slow[-1].sendall(b"TP/1.1\r\n\r\n")
         assert b"302 Found" in slow[-1].recv(1000)
         with guest.socket() as broken:
-            broken.settimeout(10)
+            broken.settimeout(60)
             broken.connect(target)
             broken.sendall(b"\x16\x03\x01\x00\r\n\r\n")
             assert b"400 Bad Request" in broken.recv(1000)

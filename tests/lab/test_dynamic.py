@@ -128,8 +128,8 @@ def test_replug_of_an_interface_that_is_not_the_default(net):
 
     assert phone.default_iface.name == "wlan0"
     right(net, ("phone", "server"))
-    assert net.device("mirror").ping(phone.iface("cell0").ip)
-    assert net.device("server").ping(phone.iface("cell0").ip6)
+    assert net.device("mirror").ping(phone.iface("cell0").ip, timeout=30)
+    assert net.device("server").ping(phone.iface("cell0").ip6, timeout=30)
 
 
 def test_a_router_can_be_plugged_in_elsewhere_with_all_that_is_below_it(net):
@@ -185,7 +185,7 @@ def test_down_and_up_bring_addresses_and_routes_of_both_versions_back(net):
         eth0.up()
         assert eth0.is_up
         right(net, ("laptop", "server"))
-    assert net.router("home").ping(f"{ll6}%lan")
+    assert net.router("home").ping(f"{ll6}%lan", timeout=30)
 
 
 def test_a_connection_lives_through_down_and_up(net):
@@ -206,8 +206,8 @@ def test_an_interface_that_is_not_the_default_gets_its_routes_back(net):
     right(net, ("phone", "server"))
     cell0.up()
 
-    assert mirror.ping(cell0.ip)
-    assert mirror.ping(cell0.ip6)
+    assert mirror.ping(cell0.ip, timeout=30)
+    assert mirror.ping(cell0.ip6, timeout=30)
     right(net, ("phone", "server"))
 
 
@@ -216,7 +216,7 @@ def test_the_default_interface_down_leaves_the_others_their_own_routes(net):
     phone.iface("wlan0").down()
 
     assert not phone.ping(net.device("mirror"))
-    assert net.device("mirror").ping(phone.iface("cell0").ip)
+    assert net.device("mirror").ping(phone.iface("cell0").ip, timeout=30)
     phone.set_default_route("cell0")
     right(net, ("phone", "mirror"))
     phone.iface("wlan0").up()
@@ -230,7 +230,7 @@ def test_down_and_up_with_one_version_of_ip(net, support):
     host.iface("eth0").up()
 
     assert differences(net) == []
-    assert host.ping(net.device("server"))
+    assert host.ping(net.device("server"), timeout=30)
 
 
 def test_a_routers_uplink_goes_down_and_up(net):
@@ -238,7 +238,7 @@ def test_a_routers_uplink_goes_down_and_up(net):
     with held_open(laptop, server) as conversation:
         home.iface("wan").down()
         assert refused(laptop, server)
-        assert laptop.ping(laptop.iface("eth0").gateway)
+        assert laptop.ping(laptop.iface("eth0").gateway, timeout=30)
         home.iface("wan").up()
         assert conversation.works()
     right(net, ("laptop", "server"))
@@ -269,8 +269,8 @@ def test_links_are_ready_when_a_change_returns(net):
                     if iface is not None:
                         assert ready is iface.is_up
             if eth0.is_up and wan.is_up:
-                assert laptop.ping(net.ix.ip)
-                assert laptop.ping(net.ix.ip6)
+                assert laptop.ping(net.ix.ip, timeout=30)
+                assert laptop.ping(net.ix.ip6, timeout=30)
 
 
 # ---- addresses -----------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_renew_ip_of_a_server_is_seen_by_everybody(net):
     server.iface("eth0").renew_ip()
 
     right(net, ("laptop", "server"), ("mirror", "server"))
-    assert net.device("laptop").ping("server").target == str(server.ip)
+    assert net.device("laptop").ping("server", timeout=30).target == str(server.ip)
 
 
 def test_renew_ip_of_an_uplink_changes_what_nat_translates_to(net):
@@ -348,7 +348,7 @@ def test_add_ip_of_the_lans_subnet_is_reached_by_all(net):
 
     assert [str(each) for each in eth0.addresses[2:]] == ["198.18.1.77/24", "2001:db8:1:1::77/64"]
     for address in ("198.18.1.77", "2001:db8:1:1::77"):
-        assert net.device("laptop").ping(address)
+        assert net.device("laptop").ping(address, timeout=30)
     assert server.ip != eth0.addresses[2].ip
     assert exchange(server, net.device("mirror")) == str(server.ip)
     assert exchange(server, net.device("mirror"), 6) == str(server.ip6)
@@ -356,15 +356,15 @@ def test_add_ip_of_the_lans_subnet_is_reached_by_all(net):
     eth0.down()
     eth0.up()
     right(net, ("server", "mirror"))
-    assert net.device("laptop").ping("198.18.1.77")
-    assert net.device("laptop").ping("2001:db8:1:1::77")
+    assert net.device("laptop").ping("198.18.1.77", timeout=30)
+    assert net.device("laptop").ping("2001:db8:1:1::77", timeout=30)
 
 
 def test_add_ip_outside_of_every_subnet_is_the_nodes_own(net):
     server = net.device("server")
     server.iface("eth0").add_ip("203.0.113.5/32")
 
-    assert server.ping("203.0.113.5")
+    assert server.ping("203.0.113.5", timeout=30)
     assert differences(net) == []
 
 
@@ -377,7 +377,7 @@ def test_interfaces_come_and_go(net):
         usb0 = laptop.add_iface("usb0", "dc")
         assert usb0.ip in net.router("dc").downstream
         assert laptop.default_iface.name == "eth0"
-        assert net.device("mirror").ping(usb0.ip)
+        assert net.device("mirror").ping(usb0.ip, timeout=30)
         assert differences(net) == []
         assert conversation.works()
         usb0.remove()
@@ -410,7 +410,7 @@ def test_devices_and_routers_come_and_go(net):
         for _ in range(3):
             router = net.add_router("guest", upstream="home")
             visitor = net.add_device("visitor", router)
-            assert visitor.ping(server)
+            assert visitor.ping(server, timeout=30)
             with pytest.raises(ConfigError, match="eth0 of 'visitor' still plugged into its LAN"):
                 net.remove(router)
             net.remove(visitor)
@@ -471,8 +471,8 @@ def test_large_packets_pass_where_every_link_takes_them(lab):
     one, other = (lab.add_device(name, big, mtu=9000) for name in ("one", "other"))
 
     assert one.call(_send_whole, str(other.ip), 8900) == 0
-    assert one.ping(other, size=8900)
-    assert one.ping(other.ip6, size=8900)
+    assert one.ping(other, size=8900, timeout=30)
+    assert one.ping(other.ip6, size=8900, timeout=30)
 
 
 @pytest.mark.parametrize("version", [4, 6])

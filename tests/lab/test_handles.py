@@ -205,8 +205,8 @@ def test_the_ix_is_a_node_like_others(lab):
     assert str(ix.ip6) == "2001:db8::1"
     assert ix.call(len, "abc") == 3
     assert ix.run(["echo", "hi"]).stdout == "hi\n"
-    assert ix.ping(lab.device("server"))
-    assert lab.device("laptop").ping(ix)
+    assert ix.ping(lab.device("server"), timeout=30)
+    assert lab.device("laptop").ping(ix, timeout=30)
     assert [iface.name for iface in ix.ifaces] == ["ix"]
     assert ix.default_iface.mtu == 1500
     with pytest.raises(ConfigError, match="internet exchange"):

@@ -66,7 +66,7 @@ def test_one_lab_is_used_from_many_threads(lab):
 
     def work(number):
         device = lab.add_device(f"d{number}", home)
-        results.append(bool(device.ping(server)) and laptop.call(len, "abc") == 3)
+        results.append(bool(device.ping(server, timeout=30)) and laptop.call(len, "abc") == 3)
         lab.remove(device)
 
     threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
@@ -87,7 +87,7 @@ def test_twenty_labs_one_after_the_other_leave_nothing():
     for _ in range(20):
         with Lab() as lab:
             _, _, server, laptop = home_and_server(lab)
-            assert laptop.ping(server)
+            assert laptop.ping(server, timeout=30)
         counts.append(held())
     most = [max(each) for each in zip(*counts[:10], strict=True)]
     deadline = time.monotonic() + 60  # a thread that has ended is in the list for a moment

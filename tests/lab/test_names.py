@@ -169,8 +169,8 @@ def test_nodes_can_have_any_name_without_white_space(lab, name, tmp_path):
     assert lab.node(device.name).ip == device.ip
     assert router.call(addresses, device.name, socket.AF_INET) == [str(device.ip)]
     assert device.call(host_name).isascii()
-    assert router.ping(device.name)
-    assert router.ping(device)
+    assert router.ping(device.name, timeout=30)
+    assert router.ping(device, timeout=30)
     assert device.run(["hostname"]).stdout.strip() == device.call(host_name)
 
 

@@ -165,7 +165,7 @@ def test_the_router_itself_reaches_the_world(net):
 
     assert exchange(home, server) == str(home.uplink_ip)
     assert exchange(home, server, 6) == str(home.uplink_ip6)
-    assert home.ping(server)
+    assert home.ping(server, timeout=30)
 
 
 def test_errors_about_a_translated_flow_come_back_to_its_host(net):
