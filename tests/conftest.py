@@ -20,6 +20,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import zmq
+from hypothesis.internal.conjecture import providers
 
 from actors.connection import Connection
 from actors.launching import Launcher
@@ -37,6 +38,9 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("steady")
+# Examples are made of numbers that are in the source of the project, too: of those modules that
+# happen to be imported by then, which is another choice in every process of every run.
+providers._get_local_constants = providers.Constants
 
 
 @dataclass(frozen=True)
