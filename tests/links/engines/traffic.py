@@ -141,7 +141,8 @@ def cross(
         count: how many.
         size: bytes of payload.
         gap: seconds from one to the next at least.
-        window: how far a packet that is sent may be ahead of the last one that arrived.
+        window: how far a packet that is sent may be ahead of the last one that arrived; more than
+            a link ever loses in a row.
         some_are_lost: whether not all arrive. Then more are sent in the end until one of those is
             there, which are not in the result: a link that keeps packets in order has delivered by
             then what it will.
@@ -234,6 +235,19 @@ def eventually(true: Callable[[], bool], what: str) -> None:
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(0.002)  # virtual time only passes while all wait
+
+
+def passed_by(iface) -> int:
+    """How many packets a link has met on their way up: those that left, wait, or were lost."""
+    stats = iface.stats().up
+    return stats.sent_packets + stats.queued_packets + stats.dropped
+
+
+def said(node) -> int:
+    """How many packets of IPv6 a node has sent by `eth0`: none is a test's, all are its own."""
+    told = node.run(["cat", "/proc/net/dev_snmp6/eth0"], capture_output=True, text=True).stdout
+    (count,) = (line.split()[1] for line in told.splitlines() if line.startswith("Ip6OutRequests"))
+    return int(count)
 
 
 def run_dry(iface) -> None:
