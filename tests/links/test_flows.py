@@ -54,13 +54,15 @@ def test_a_flow_is_told_by_the_port_of_either_end(net):
     with server.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
         there.bind((str(server.ip), 7000))
         there.settimeout(60)
-        laptop.iface("eth0").set_condition(
+        eth0 = laptop.iface("eth0")
+        eth0.set_condition(
             None, flows={FlowMatch(protocol="udp", port=(7000, 7009)): LinkCondition(loss_pct=100)}
         )
         with laptop.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
             here.connect((str(server.ip), 7000))
             here.send(b"lost")
-            laptop.iface("eth0").set_condition(None)
+            eventually(lambda: eth0.stats().up.drops.get("loss") == 1, "nothing is lost")
+            eth0.set_condition(None)
             here.send(b"there")
         assert there.recv(100) == b"there"
 

@@ -151,10 +151,12 @@ def test_packets_of_flows_meet_something_else_in_either_direction(world):
     assert us.flows("down") == {}
     ended(world, 2)
     assert passes(world)
+    lost_before = us.stats().up.drops.get("loss", 0)
     with udp_socket(world, "US") as here, udp_socket(world, "EU") as there:
         here.sendto(b"lost", there.getsockname())
         there.sendto(b"arrives", here.getsockname())
         assert here.recv(100) == b"arrives"
+        wait_until(lambda: us.stats().up.drops.get("loss", 0) > lost_before, "nothing is lost")
         world.update_region_link("us", "eu", None)
         here.sendto(b"arrives now", there.getsockname())
         assert there.recv(100) == b"arrives now"

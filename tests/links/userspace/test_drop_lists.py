@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from patchbay import ConfigError, DropList, FlowMatch, Lab, LinkCondition, RegionLink
+from tests.waiting import wait_until
 
 PORT = 7000
 MATCH = FlowMatch(protocol="udp", port=PORT)
@@ -54,10 +55,13 @@ def test_the_first_packet_of_each_flow(lab):
 def test_everything_between_two_times_until_the_list_is_taken_away(lab):
     laptop, server = lab.device("laptop"), lab.device("server")
     eth0 = laptop.iface("eth0")
-    eth0.set_condition(LinkCondition(drops=DropList(between_ms=[(0, 3_600_000)])))
+    eth0.set_condition(LinkCondition(drops=DropList(between_ms=[(0, 3_600_000)], match=MATCH)))
 
-    found = arrivals(laptop, server, 3, before_end=lambda: eth0.set_condition(None))
-    assert found == []
+    def take_away():
+        wait_until(lambda: eth0.stats().up.drops.get("list") == 3, "something passes")
+        eth0.set_condition(None)
+
+    assert arrivals(laptop, server, 3, before_end=take_away) == []
 
 
 def test_of_a_flow_of_a_downlink_and_from_the_start(lab):
