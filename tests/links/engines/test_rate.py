@@ -133,12 +133,13 @@ def test_a_queue_holds_what_it_was_made_for(shaper, laptop, server, size, held):
     ],
 )
 def test_the_packet_that_is_being_sent_does_not_wait(shaper, laptop, server, size, waiting):
+    said_before = said(laptop)
     laptop.iface("eth0").set_condition(LinkCondition(rate_kbit=1_000, **size), "up")
     row = cross(laptop, server, 20, size=FRAME - HEADERS, some_are_lost=True)
 
     # the kernel lets a frame pass at once
     least = (shaper == "kernel") + 1 + waiting
-    assert len(row.numbers) >= least
+    assert len(row.numbers) >= least - (said(laptop) - said_before)
     assert not clock.is_virtual() or row.numbers == list(range(least))
 
 
