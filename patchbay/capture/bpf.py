@@ -31,8 +31,8 @@ from patchbay.capture.language import (
 )
 from patchbay.errors import ConfigError, Problem
 
-MOST_INSTRUCTIONS = 4096
-"""What the kernel takes (BPF_MAXINSNS)."""
+MOST_INSTRUCTIONS = 4096 - 7
+"""What the kernel takes (BPF_MAXINSNS), less those of `arriving_from`."""
 WHOLE_PACKET = 0x7FFF_FFFF
 
 NETWORK = -0x100000 & 0xFFFF_FFFF
@@ -41,6 +41,9 @@ ETHERTYPE, PACKET_TYPE = -0x1000 & 0xFFFF_FFFF, (-0x1000 + 4) & 0xFFFF_FFFF
 """SKF_AD_PROTOCOL and SKF_AD_PKTTYPE: what the kernel knows of a packet."""
 OUTGOING = 4
 """PACKET_OUTGOING of packet(7)."""
+
+_SOURCE = 6
+"""Where an Ethernet header has its source address."""
 
 LD_W, LD_H, LD_B, LD_LEN, LD_IMM, LD_MEM = 0x20, 0x28, 0x30, 0x80, 0x00, 0x60
 LD_H_IND, LD_B_IND = 0x48, 0x50
@@ -94,9 +97,24 @@ def compile_filter(wanted: Filter | None, snaplen: int | None = None) -> tuple[I
             _find_transport(program, begin)
     code = program.finished()
     if len(code) > MOST_INSTRUCTIONS:
-        message = f"it takes {len(code)} instructions, and the kernel takes {MOST_INSTRUCTIONS}"
+        message = f"it takes {len(code)} instructions, and there may be {MOST_INSTRUCTIONS}"
         raise ConfigError(Problem("filter", message))
     return code
+
+
+def arriving_from(mac: bytes, program: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+    """A program that keeps the same, but of what arrives only what has this source address."""
+    high, low = int.from_bytes(mac[:4]), int.from_bytes(mac[4:])
+    return (
+        Instruction(LD_W, 0, 0, PACKET_TYPE),
+        Instruction(JEQ, 5, 0, OUTGOING),
+        Instruction(LD_W, 0, 0, _SOURCE),
+        Instruction(JEQ, 0, 2, high),
+        Instruction(LD_H, 0, 0, _SOURCE + 4),
+        Instruction(JEQ, 1, 0, low),
+        Instruction(RET, 0, 0, 0),
+        *program,
+    )
 
 
 def packed(program: tuple[Instruction, ...]) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,14 +18,16 @@ from actors.channel import Closed
 from actors.protocol import Plain
 from actors.supervisor import Supervisor
 from actors.worker import Worker
-from patchbay.capture.bpf import Instruction
+from patchbay.capture.bpf import Instruction, arriving_from
 from patchbay.capture.link_packets import WAYS
 from patchbay.capture.recorder import record
-from patchbay.capture.ring import blocks_for, open_ring
+from patchbay.capture.ring import blocks_for, open_ring, set_filter
 from patchbay.capture.selection import Selection, has_part, names, nodes, wants, wants_link
 from patchbay.links.userspace.feed import MOST, make_feed
 from patchbay.topology.model import Topology
 from patchbay.version import __version__
+from patchbay.wiring import messages
+from patchbay.wiring.interception import MARK
 from patchbay.wiring.kernel import Kernel
 from patchbay.wiring.readers import Link
 
@@ -42,12 +44,21 @@ class _Recording:
     worker: Worker
     known: dict[tuple[str, str], int] = field(default_factory=dict)
     """The interfaces that are recorded, by node and name, with their numbers in the kernel."""
+    rings: dict[tuple[str, str], socket.socket] = field(default_factory=dict)
+    """The rings of those at which the user-space engine may take what arrives."""
     names: dict[str, list[str]] = field(default_factory=dict)
     keep: int = 0
     """Bytes that are kept of packets on links, for the filter to see."""
     links: dict[str, int] = field(default_factory=dict)
     """The links that were ever recorded, with their numbers in the feed, which is made with the
     first of them."""
+
+    def forget(self, places: Iterable[tuple[str, str]]) -> None:
+        """Give up interfaces."""
+        for place in tuple(places):
+            del self.known[place]
+            if place in self.rings:
+                self.rings.pop(place).close()
 
     def tell(self, message: dict[str, Plain], descriptors: Sequence[int] = ()) -> None:
         try:
@@ -84,6 +95,8 @@ class Recordings:
         self._monitors: dict[str, socket.socket] = {}
         self._topology: Topology | None = None
         self._number = 0
+        if kernel.engines.user is not None:
+            kernel.engines.user.on_taken = self._aim
 
     def start(
         self,
@@ -126,6 +139,7 @@ class Recordings:
             self._look_at_links(recording)
         except BaseException:
             self._recordings.remove(recording)
+            recording.forget(recording.known)
             worker.channel.end()
             raise
         return recording.number
@@ -141,7 +155,7 @@ class Recordings:
             self._look_at_links(recording)
             for node in {node for node, _ in recording.known} - there:
                 recording.tell({"gone": node})
-                recording.known = {key: at for key, at in recording.known.items() if key[0] != node}
+                recording.forget(key for key in recording.known if key[0] == node)
         wanted = {
             node for each in self._recordings for node in nodes(each.selection, topology)
         } & there
@@ -201,9 +215,9 @@ class Recordings:
         """Have the recording take up what a node has, and forget what it has no more."""
         assert self._topology is not None
         there = {(node, link.name): link.index for link in links}
-        recording.known = {
-            key: at for key, at in recording.known.items() if key[0] != node or there.get(key) == at
-        }
+        recording.forget(
+            key for key, at in recording.known.items() if key[0] == node and there.get(key) != at
+        )
         for link in links:
             key = node, link.name
             port = link.bridge is not None
@@ -213,11 +227,11 @@ class Recordings:
                 self._open(recording, node, link)
 
     def _open(self, recording: _Recording, node: str, link: Link) -> None:
+        place = (node, link.name)
+        program = self._program(recording, place)
         try:
             with self._kernel.inside(node):
-                ring = open_ring(
-                    link.name, recording.program, recording.blocks, loopback=link.name == "lo"
-                )
+                ring = open_ring(link.name, program, recording.blocks, loopback=link.name == "lo")
         except OSError as error:
             if error.errno in _GONE:
                 return  # since it was told of
@@ -229,7 +243,9 @@ class Recordings:
                 for each in self._kernel.addresses(node)
                 if each.interface == link.name
             ]
-            recording.known[node, link.name] = link.index
+            recording.known[place] = link.index
+            if self._taken(place) is not None:
+                recording.rings[place] = ring.dup()
             recording.tell(
                 {
                     "node": node,
@@ -239,6 +255,22 @@ class Recordings:
                 },
                 [ring.fileno()],
             )
+
+    def _taken(self, place: tuple[str, str]) -> bool | None:
+        user = self._kernel.engines.user
+        return None if user is None else user.takes(place)
+
+    def _program(self, recording: _Recording, place: tuple[str, str]) -> tuple[Instruction, ...]:
+        """What is kept at an interface: packets that are taken there are kept when they come anew."""
+        if not self._taken(place):
+            return recording.program
+        return arriving_from(messages.hardware_address(MARK), recording.program)
+
+    def _aim(self, place: tuple[str, str]) -> None:
+        """Take into account that packets are taken at an interface from now on, or are to be no more."""
+        for recording in self._recordings:
+            if place in recording.rings:
+                set_filter(recording.rings[place], self._program(recording, place))
 
     # -- links
 
@@ -284,6 +316,7 @@ class Recordings:
         if recording is None:
             return
         self._recordings.remove(recording)
+        recording.forget(recording.known)
         if recording.links and self._kernel.engines.user is not None:
             self._kernel.engines.user.record("untap", number=recording.number)
         if not self._recordings:

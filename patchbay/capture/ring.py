@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from patchbay.capture.bpf import Instruction, packed
+from patchbay.capture.bpf import RET, Instruction, packed
 from patchbay.capture.pcapng import Direction, Reception
 
 MOMENT = 20
@@ -72,9 +72,7 @@ def open_ring(
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     try:
         sock.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
-        code = ctypes.create_string_buffer(packed(program))
-        pointer = struct.pack("HP", len(program), ctypes.addressof(code))
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+        set_filter(sock, program)
         if loopback:
             sock.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         frames = BLOCK // _FRAME * blocks
@@ -85,6 +83,13 @@ def open_ring(
         sock.close()
         raise
     return sock
+
+
+def set_filter(sock: socket.socket, program: tuple[Instruction, ...]) -> None:
+    """Have what comes to a ring from now on pass another program."""
+    code = ctypes.create_string_buffer(packed(program))
+    pointer = struct.pack("HP", len(program), ctypes.addressof(code))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
 
 
 class Seen(NamedTuple):
@@ -144,9 +149,7 @@ class Ring:
 
     def stop(self) -> None:
         """Let no further packet in; those that are in can be read."""
-        reject = ctypes.create_string_buffer(packed((Instruction(0x06, 0, 0, 0),)))
-        pointer = struct.pack("HP", 1, ctypes.addressof(reject))
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+        set_filter(self._socket, (Instruction(RET, 0, 0, 0),))
         self.count()
 
     @property

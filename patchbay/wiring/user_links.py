@@ -41,6 +41,8 @@ class _Wire:
     queued: bool = False
     """Whether the kernel has disciplines for packets to the node, or had."""
     detour: Detour | Interception | None = None
+    taken: bool = False
+    """Whether what arrives at either end is taken there, and arrives anew with `MARK`."""
     look: float = 0.0
     """When to look whether it is quiet, if it is clean."""
     wait: float = _QUIET
@@ -63,7 +65,12 @@ class _Wire:
 
 
 class UserLinks:
-    """The cables of a lab that pass a process, which is started with the first of them."""
+    """The cables of a lab that pass a process, which is started with the first of them.
+
+    Attributes:
+        on_taken: called with the end of a cable, just after what arrives there has come to be
+            taken, and just before it is no more; see `takes`.
+    """
 
     def __init__(
         self,
@@ -89,6 +96,7 @@ class UserLinks:
         self._shared: dict[str, LinkSpec] = {}
         """What packets of a router to its LAN meet together, by the router."""
         self._late = 0
+        self.on_taken: Callable[[Place], None] = lambda _: None
 
     # -- cables come, move and go
 
@@ -241,6 +249,7 @@ class UserLinks:
         process = self._process()
 
         def start(sockets: Sockets) -> None:
+            self._take(wire, wire.cable.bridge is None)
             process.request(
                 "add",
                 (sockets.near, sockets.far),
@@ -253,7 +262,11 @@ class UserLinks:
                 queued=wire.queued,
             )
 
-        detour.lay(start)
+        try:
+            detour.lay(start)
+        except OSError:
+            self._take(wire, False)
+            raise
         wire.detour = detour
 
     def _drop(self, wire: _Wire) -> None:
@@ -262,6 +275,7 @@ class UserLinks:
             self._order("remove", link=wire.name)
         if wire.detour is not None:
             detour, wire.detour = wire.detour, None
+            self._take(wire, False)
             detour.abandon()
             self._clear(detour)
 
@@ -301,6 +315,7 @@ class UserLinks:
             return False
         detour = wire.detour
         assert detour is not None, "it has one"
+        self._take(wire, False)
         detour.take_back(
             lambda: self._order("hold", link=wire.name),
             lambda until: self._order("finish", link=wire.name, until=until),
@@ -348,6 +363,21 @@ class UserLinks:
             if wire.detour is not None:
                 found[wire.name] = ends
         return found
+
+    def takes(self, place: Place) -> bool | None:
+        """Whether what arrives at an end of a cable is taken there, and arrives anew with `MARK`.
+
+        None for an end at which it never is: of a cable to a LAN.
+        """
+        wire = self._wires.get(self._near_ends.get(place, place))
+        return None if wire is None or wire.cable.bridge is not None else wire.taken
+
+    def _take(self, wire: _Wire, taken: bool) -> None:
+        if wire.taken != taken:
+            wire.taken = taken
+            cable = wire.cable
+            self.on_taken((cable.node, cable.interface))
+            self.on_taken((cable.peer_node, cable.peer_interface))
 
     def record(self, method: str, descriptors: Sequence[int] = (), /, **arguments: Plain) -> None:
         """Tell the process what recordings want to hear; nothing if it is dead.

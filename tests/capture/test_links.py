@@ -9,11 +9,13 @@ from collections import Counter
 
 import dpkt
 import pytest
+from pyroute2.nftables.main import NFTables
 
 from patchbay import DropList, FlowMatch, Lab, LinkCondition
 from tests.capture.reading import read
 from tests.waiting import wait_until
 
+IP, ICMP = 0x0800, 1
 PORT = 7000
 MATCH = FlowMatch(protocol="udp", port=PORT)
 MATCH_TCP = FlowMatch(protocol="tcp", port=PORT)
@@ -254,6 +256,75 @@ def test_a_stream_is_recorded_in_segments_and_arrives_whole(lab, tmp_path):
     assert capture.stats().dropped == 0
     assert [each.comment for each in segments].count("dropped: list (packet 30)") == 1
     assert there == data
+
+
+def interceptions():
+    """How many interfaces drop what no process has sent; runs on a node."""
+    with NFTables(nfgen_family=5) as nft:
+        return len(nft.get_tables())
+
+
+@pytest.mark.parametrize("wanted", ["icmp", None])
+def test_a_link_between_regions_shows_each_packet_once_whoever_passes_it_on(lab, tmp_path, wanted):
+    us, eu = lab.add_region("us"), lab.add_region("eu")
+    lab.link_regions(us, eu)
+    trunk, slow = us.iface("trunk1"), LinkCondition(latency_ms=5)
+    whole, last = tmp_path / "whole.pcapng", tmp_path / "last.pcapng"
+    with trunk.capture(whole, filter=wanted, far_end=True):
+        assert us.ping(eu, timeout=PATIENCE)
+        trunk.set_condition(slow, "up")
+        assert us.ping(eu, timeout=PATIENCE)
+        trunk.set_condition(None)
+        wait_until(lambda: not us.call(interceptions) + eu.call(interceptions))
+        assert us.ping(eu, timeout=PATIENCE)
+        trunk.set_condition(slow, "down")
+        assert us.ping(eu, timeout=PATIENCE)
+        with trunk.capture(last, filter=wanted, far_end=True):
+            assert us.ping(eu, timeout=PATIENCE)
+
+    def pings(file, interface):
+        found = read(file).of(interface, IP)
+        return [each.direction for each in found if each.protocol == ICMP]
+
+    assert pings(whole, "us/trunk1") == 5 * ["out", "in"]
+    assert pings(whole, "eu/trunk1") == 5 * ["in", "out"]
+    assert pings(last, "us/trunk1") == ["out", "in"]
+    assert pings(last, "eu/trunk1") == ["in", "out"]
+
+
+def test_what_a_link_between_regions_loses_does_not_arrive(lab, tmp_path):
+    us, eu = lab.add_region("us"), lab.add_region("eu")
+    lab.link_regions(us, eu)
+    trunk = us.iface("trunk1")
+    trunk.set_condition(LinkCondition(drops=DropList([1], match=FlowMatch(protocol="icmp"))), "up")
+    with lab.capture(tmp_path / "a.pcapng", filter="icmp"):
+        assert not us.ping(eu, timeout=0.05)
+        assert us.ping(eu, timeout=PATIENCE)
+    recording = read(tmp_path / "a.pcapng")
+
+    assert [each.direction for each in recording.of("us/trunk1")] == ["out", "out", "in"]
+    assert [each.direction for each in recording.of("eu/trunk1")] == ["in", "out"]
+
+
+def packet_sockets():
+    """How many there are where this runs: on a node."""
+    with open("/proc/net/packet") as file:
+        return len(file.readlines()) - 1
+
+
+def test_no_ring_of_a_link_between_regions_is_kept(lab, tmp_path):
+    us, eu = lab.add_region("us"), lab.add_region("eu")
+    lab.link_regions(us, eu, LinkCondition(latency_ms=1))
+    before = us.call(packet_sockets)
+    with us.iface("trunk1").capture(tmp_path / "a.pcapng"):
+        assert us.call(packet_sockets) == before + 1
+    wait_until(lambda: us.call(packet_sockets) == before)
+
+    with us.capture(tmp_path / "b.pcapng"):
+        meanwhile = us.call(packet_sockets)
+        lab.unlink_regions(us, eu)
+        # the recording's, and that of the engine
+        wait_until(lambda: us.call(packet_sockets) == meanwhile - 2)
 
 
 @pytest.fixture
