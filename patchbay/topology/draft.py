@@ -11,6 +11,7 @@ from patchbay.errors import Problems, nearest
 from patchbay.topology import available
 from patchbay.topology.allocate import Ledger
 from patchbay.topology.domains import check_overlaps
+from patchbay.topology.forwarded import check_forwards
 from patchbay.topology.graph import UPLINK, Lan, lan_of
 from patchbay.topology.macs import BRIDGES_MAX, RESERVED, interface_mac
 from patchbay.topology.model import IX, Address, Device, Interface, Router, Topology
@@ -66,6 +67,8 @@ class Draft:
         """Return the finished topology, or raise `ConfigError` with all that was wrong."""
         if self._chose_subnet:
             check_overlaps(self, self._chose_subnet, self.problems)
+        added = [name for name in self.routers if name not in self.base.routers]
+        check_forwards(self, added, self.problems)
         self.problems.check()
         return replace(
             self.base,

@@ -16,6 +16,7 @@ from patchbay.topology import available, edit_regions
 from patchbay.topology.allocate import Ledger
 from patchbay.topology.domains import check_overlaps
 from patchbay.topology.draft import Draft
+from patchbay.topology.forwarded import check_forwards
 from patchbay.topology.graph import (
     LAN_BRIDGE,
     ancestors,
@@ -79,7 +80,8 @@ def remove(topology: Topology, name: str) -> Topology:
     With a region go its links to other regions; no partition has the node any more.
 
     Raises:
-        ConfigError: there is none, or something is still plugged into its LAN.
+        ConfigError: there is none, or something is still plugged into its LAN, or a port is
+            forwarded there.
     """
     if name in topology.regions:
         _check_empty(topology, f"region {name!r}", name)
@@ -91,6 +93,9 @@ def remove(topology: Topology, name: str) -> Topology:
     else:
         _check_empty(topology, f"router {name!r}", name)
         after = replace(topology, routers=without_entry(topology.routers, name))
+        problems = Problems()
+        check_forwards(after, after.routers, problems)
+        problems.check()
     after = replace(after, node_names=without_entry(topology.node_names, name))
     return without_member(after, name) if after.partitions else after
 
@@ -278,7 +283,7 @@ def set_nat(topology: Topology, router: str, nat: Nat | NatConfig) -> Topology:
 
     Raises:
         ConfigError: without it LANs that overlap would meet; or an outside address is taken, or
-            not of the uplink's subnet.
+            not of the uplink's subnet; or a port is forwarded to a host that is not behind it.
     """
     owner = find_router(topology, router)
     without = _with_node(topology, replace(owner, nat=Nat.NONE))
@@ -424,9 +429,13 @@ def _with_interface(topology: Topology, owner: Router | Device, interface: Inter
 
 
 def _checked(topology: Topology, router: str) -> Topology:
-    """Return a topology that a router was changed in, if no subnets of it overlap."""
+    """Return a topology that a router was changed in, if no subnets of it overlap.
+
+    And if forwarded ports lead behind their routers still.
+    """
     problems = Problems()
     check_overlaps(topology, (router,), problems)
+    check_forwards(topology, topology.routers, problems)
     problems.check()
     return topology
 

@@ -103,7 +103,8 @@ class PortForward:
     Attributes:
         protocol: `udp` or `tcp`.
         port: the external port, on the router's own external address.
-        host: the internal address.
+        host: the internal address: of the router's LAN, or of one behind it that no other NAT
+            hides from it. The host need not be there yet.
         host_port: the internal port; the external one if it is not given.
     """
 
@@ -151,7 +152,7 @@ class NatConfig:
         pooling: how they are shared out.
         one_to_one: pairs of an internal and an external address that stand for each other, all
             protocols and ports, in both directions (RFC 3022 2.1); a mapping is taken as well.
-        forwards: ports that lead to a host of the LAN.
+        forwards: ports that lead to a host of the LAN, or of one behind it.
         exempt: destinations that are not translated (RFC 6888 REQ-6); the nodes above then have
             routes to the LAN.
         block_size: ports of the contiguous block that an internal host draws from, a power of two;

@@ -24,6 +24,7 @@ from patchbay.values import (
     LinkEngine,
     Nat,
     NatConfig,
+    PortForward,
     Ramp,
     RegionLink,
     Schedule,
@@ -190,8 +191,16 @@ def _nat(t, a, b, c):
     router = _pick(t.routers, a)
     own = t.routers[router].uplink.address
     pool = [] if own is None else [own.network[200 + c]]
-    kinds = Nat.NONE, Nat.HOME, NatConfig(addresses=pool), NatConfig(exempt=["203.0.113.0/24"])
-    return edit.set_nat(t, router, kinds[b % 4])
+    lan = t.routers[_pick(t.routers, c)].downstream
+    forwards = [] if lan is None else [PortForward("tcp", 80, lan[2])]
+    kinds = (
+        Nat.NONE,
+        Nat.HOME,
+        NatConfig(addresses=pool),
+        NatConfig(exempt=["203.0.113.0/24"]),
+        NatConfig(forwards=forwards),
+    )
+    return edit.set_nat(t, router, kinds[b % len(kinds)])
 
 
 def _firewall(t, a, b, c):

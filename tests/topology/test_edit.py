@@ -22,6 +22,7 @@ from patchbay.values import (
     Nat,
     NatConfig,
     NatV6Mode,
+    PortForward,
 )
 
 
@@ -433,3 +434,75 @@ def test_link_local_addresses_follow_from_hardware_addresses():
 
 def test_a_chosen_address_keeps_its_type():
     assert isinstance(iface(usual(), "laptop").address, IPv4Interface)
+
+
+# ---- forwarded ports --------------------------------------------------------------------------
+
+
+def forwarding(*hosts):
+    return NatConfig(forwards=[PortForward("tcp", 80, host) for host in hosts])
+
+
+def nested(**options):
+    """A home with a workshop behind it, and a cellar behind that."""
+    return lab(
+        router("home", nat=options.get("nat", "home"), downstream="192.168.1.0/24"),
+        router("workshop", "home", downstream="192.168.2.0/24", nat=options.get("below", "none")),
+        router("cellar", "workshop", downstream="192.168.3.0/24"),
+        router("dc", downstream="198.18.5.0/24"),
+    )
+
+
+@pytest.mark.parametrize("host", ["192.168.1.77", "192.168.2.2", "192.168.3.2"])
+def test_a_forwarded_port_may_lead_wherever_its_router_has_a_route_to(host):
+    t = edit.set_nat(nested(), "home", forwarding(host))
+
+    assert t == nested(nat=forwarding(host))
+    assert str(t.routers["home"].nat.forwards[0].host) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "nearest"),
+    [
+        ("10.0.1.2", "192.168.1.2"),
+        ("198.18.5.2", "192.168.1.2"),
+        ("192.168.4.0", None),
+        ("192.168.4.1", None),
+        ("192.168.4.255", None),
+    ],
+)
+def test_a_forwarded_port_that_leads_nowhere_is_refused(host, nearest):
+    asked = (
+        f"router 'home', nat, forwards[0]: tcp port 80 leads to {host}, which is not behind it:"
+        " there are 192.168.1.0/24, 192.168.2.0/24 of 'workshop', 192.168.3.0/24 of 'cellar'"
+    )
+    if nearest is not None:
+        asked += f"; did you mean {nearest!r}?"
+
+    assert refusal(edit.set_nat, nested(), "home", forwarding(host)) == asked
+    assert refusal(nested, nat=forwarding(host)) == asked
+
+
+def test_a_forwarded_port_leads_to_the_next_nat_and_not_behind_it():
+    to_cellar = forwarding("192.168.3.2")
+
+    assert refusal(nested, nat=to_cellar, below="home") == (
+        "router 'home', nat, forwards[0]: tcp port 80 leads to 192.168.3.2, which the NAT of router"
+        " 'workshop' hides from it; did you mean '192.168.1.2'?"
+    )
+    assert nested(nat=to_cellar, below=NatConfig(exempt=["203.0.113.0/24"]))
+    assert nested(below=to_cellar)
+    six = router("six", nat=forwarding("10.0.1.2"), ip_support="v6_only")
+    assert "not behind it: there is no IPv4 LAN" in refusal(lab, six)
+
+
+def test_a_lan_that_ports_are_forwarded_to_stays_behind_its_router():
+    t = nested(nat=forwarding("192.168.3.2"))
+    for change in (
+        lambda: edit.set_nat(t, "workshop", Nat.HOME),
+        lambda: edit.replug(t, "cellar", "wan", "dc"),
+        lambda: edit.remove(t, "cellar"),
+    ):
+        assert "router 'home', nat, forwards[0]: tcp port 80 leads to" in refusal(change)
+    moved = edit.replug(t, "cellar", "wan", "home")
+    assert edit.remove(edit.set_nat(moved, "home", Nat.HOME), "cellar")
