@@ -200,7 +200,7 @@ async def test_a_lab_is_built_and_changed(lab, server, laptop):
 async def test_packets_flow(lab, server, laptop):
     assert await laptop.ping(server, timeout=30)
     async with await server.reflector() as reflector:
-        assert (await reflector.observe(laptop)).ip == laptop.ip
+        assert (await reflector.observe(laptop, timeout=30)).ip == laptop.ip
     reader, writer = None, None
 
     async def greet(_, client):

@@ -75,10 +75,10 @@ def test_names_can_be_asked_for_and_the_router_reached(net):
     guest, hotel, server = net.device("guest"), net.router("hotel"), net.device("server")
     for protocol in ("udp", "tcp"):
         with server.reflector(protocol, 53) as names:
-            assert names.observe(guest).ip == hotel.uplink_ip
+            assert names.observe(guest, timeout=30).ip == hotel.uplink_ip
     assert reaches(guest, net.device("other"))
     with hotel.reflector(port=9000) as own:
-        assert own.observe(guest).ip == guest.ip
+        assert own.observe(guest, timeout=30).ip == guest.ip
 
 
 def test_a_released_device_keeps_that_with_another_address_and_loses_it_when_held(net):

@@ -89,8 +89,8 @@ def test_a_host_pings_a_node_by_a_version_that_both_have(lab):
     assert four.ping(server, timeout=30).target == str(server.ip)
     assert six.ping(server, timeout=30).target == str(server.ip6)
     with server.reflector("udp") as reflector:
-        assert reflector.observe(six).ip == six.ip6
-        assert reflector.observe(four).ip == four.ip
+        assert reflector.observe(six, timeout=30).ip == six.ip6
+        assert reflector.observe(four, timeout=30).ip == four.ip
 
 
 def test_sub_routers_of_a_v6_only_router_work(lab):

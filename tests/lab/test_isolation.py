@@ -54,7 +54,7 @@ def test_labs_in_threads():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=300)
 
     assert errors == []
     assert found == [True] * 4
@@ -73,7 +73,7 @@ def test_one_lab_is_used_from_many_threads(lab):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=300)
 
     assert results == [True] * 8
     assert [device.name for device in lab.devices] == ["server", "laptop"]

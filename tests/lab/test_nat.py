@@ -44,8 +44,8 @@ def test_one_socket_has_one_outside_port_whoever_it_talks_to(net):
 
 def test_two_hosts_with_one_port_get_two_outside(net):
     with net.device("server").reflector() as reflector:
-        first = reflector.observe(net.device("laptop"), source_port=5001)
-        second = reflector.observe(net.device("desk"), source_port=5001)
+        first = reflector.observe(net.device("laptop"), source_port=5001, timeout=30)
+        second = reflector.observe(net.device("desk"), source_port=5001, timeout=30)
 
     assert first.ip == second.ip
     assert first.port == 5001 != second.port
@@ -60,7 +60,7 @@ def test_what_nobody_asked_for_is_dropped(net, tmp_path):
         for source in (server, net.device("mirror"), server):
             source.call(_send, (str(home.uplink_ip), 5002), b"unsolicited")
         server.call(_send, (str(home.uplink_ip), 5002), b"asked for", reflector.port + 1)
-        reflector.observe(net.device("desk"))
+        reflector.observe(net.device("desk"), timeout=30)
         (tmp_path / "end").touch()
         assert listener.result(timeout=60) == [b"OBSERVED"]
 

@@ -71,7 +71,9 @@ def test_flushing_gives_a_random_mapping_another_port(net):
     with net.device("one").reflector() as reflector:
 
         def seen():
-            return [reflector.observe(laptop, source_port=port) for port in (6000, 6001)]
+            return [
+                reflector.observe(laptop, source_port=port, timeout=30) for port in (6000, 6001)
+            ]
 
         first = seen()
         assert seen() == first
@@ -84,7 +86,9 @@ def test_a_change_while_traffic_runs_keeps_or_forgets_as_asked(net):
     with net.device("one").reflector() as reflector:
 
         def seen():
-            return [reflector.observe(laptop, source_port=port) for port in (6000, 6001)]
+            return [
+                reflector.observe(laptop, source_port=port, timeout=30) for port in (6000, 6001)
+            ]
 
         before = seen()
         home.set_nat("corporate")
@@ -92,7 +96,7 @@ def test_a_change_while_traffic_runs_keeps_or_forgets_as_asked(net):
         home.set_nat("cloud_nat", flush=True)
         assert seen() != before  # one of them may be drawn
         home.set_nat(NatConfig(ports=(50000, 50009)), flush=True)
-        assert reflector.observe(laptop, source_port=6000).port in range(50000, 50010)
+        assert reflector.observe(laptop, source_port=6000, timeout=30).port in range(50000, 50010)
 
 
 def test_a_host_that_takes_an_address_over_takes_nothing_else(net):
@@ -100,9 +104,9 @@ def test_a_host_that_takes_an_address_over_takes_nothing_else(net):
     home, laptop = net.router("home"), net.device("laptop")
     home.set_nat("full_cone")
     with net.device("one").reflector() as reflector:
-        old = reflector.observe(laptop, source_port=6000)
+        old = reflector.observe(laptop, source_port=6000, timeout=30)
         laptop.iface("eth0").renew_ip()
-        new = reflector.observe(laptop, source_port=6000)
+        new = reflector.observe(laptop, source_port=6000, timeout=30)
     assert old.port == 6000
     found = [(entry.inside[0], entry.outside[1]) for entry in home.nat_table()]
     assert found == [(laptop.ip, new.port)]
@@ -119,7 +123,7 @@ def test_an_outside_address_that_goes_takes_its_flows_along_and_no_others(net):
     with net.device("one").reflector() as reflector:
 
         def seen(port):
-            return [reflector.observe(host, source_port=port) for host in hosts]
+            return [reflector.observe(host, source_port=port, timeout=30) for host in hosts]
 
         home.set_nat(wide)
         before = seen(6000)
@@ -194,14 +198,14 @@ def test_a_firewall_lets_out_what_it_says(net, wall, open_, shut):
                 assert exchange(laptop, server, port=port) == str(home.uplink_ip)
             else:
                 with server.reflector(port=port) as reflector:
-                    assert reflector.observe(laptop).ip == home.uplink_ip
+                    assert reflector.observe(laptop, timeout=30).ip == home.uplink_ip
     for protocol, ports in shut.items():
         for port in ports:
             with server.reflector(protocol, port):
                 assert not laptop.call(_answers, protocol, (str(server.ip), port), TURNS)
     home.set_firewall("none")
     with server.reflector(port=9300) as reflector:
-        assert reflector.observe(laptop).ip == home.uplink_ip
+        assert reflector.observe(laptop, timeout=30).ip == home.uplink_ip
 
 
 def _answers(protocol, target, turns):
@@ -262,7 +266,7 @@ def test_servers_see_the_address_of_the_outermost_nat(lab, kind, isp):
     seen = outer if isp in ("cgnat", "corporate") else home
 
     with server.reflector() as reflector:
-        assert reflector.observe(host).ip == seen.uplink_ip
+        assert reflector.observe(host, timeout=30).ip == seen.uplink_ip
     assert exchange(host, server) == str(seen.uplink_ip)
     assert reaches(host, server)
 
