@@ -30,7 +30,7 @@ from patchbay.stun.message import (
 from patchbay.values import NatFiltering, NatMapping
 
 RETRY = 0.5
-"""Seconds before a request is sent again (RFC 8489 6.2.1)."""
+"""Seconds before a request is sent again; twice as long each time, up to 16 times (RFC 8489 6.2.1)."""
 MOMENT = 0.05
 """Seconds to wait for what should have come already."""
 TIMES = 8
@@ -219,9 +219,9 @@ class _Client:
     def ask(self, target: Endpoint, *attributes: tuple[int, bytes]) -> Message:
         """What is answered."""
         transactions = set()
-        for _ in range(self.tries):
+        for times in range(self.tries):
             transactions.add(self.send(target, attributes))
-            deadline = time.monotonic() + RETRY
+            deadline = time.monotonic() + RETRY * min(2**times, 16)
             while not (known := transactions & self._come.keys()):
                 if not self._receive(deadline):
                     break
