@@ -31,6 +31,15 @@ def fork_into_pid_namespace():
         os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     linux.mount("proc", "/proc", "proc")
 
+def hide_other_views_of_processes():
+    # where one is left that shows everything, as of a chroot, a lab may mount its own too
+    with open("/proc/self/mountinfo") as lines:
+        mounts = [line.split() for line in lines]
+    for mount in mounts:
+        place, kind = mount[4], mount[mount.index("-") + 1]
+        if kind == "proc" and place != "/proc" and not place.startswith("/proc/"):
+            linux.mount("hidden", place, "tmpfs")
+
 inside = 0
 """
 
@@ -43,12 +52,12 @@ NO_IPCNS = "become(0); write('/proc/sys/user/max_ipc_namespaces', '0')\n"
 ROOT_WITHOUT_USERNS = "become(0); write('/proc/sys/user/max_user_namespaces', '0')\n"
 
 MASKED_PROC = """
-become(linux.CLONE_NEWNS); fork_into_pid_namespace()
+become(linux.CLONE_NEWNS); fork_into_pid_namespace(); hide_other_views_of_processes()
 linux.mount("masked", "/proc/driver", "tmpfs")
 """
 
 READ_ONLY_SYSCTLS = """
-become(linux.CLONE_NEWNS); fork_into_pid_namespace()
+become(linux.CLONE_NEWNS); fork_into_pid_namespace(); hide_other_views_of_processes()
 linux.mount("/proc/sys", "/proc/sys", flags=linux.MS_BIND)
 linux.mount("", "/proc/sys", flags=linux.MS_BIND | 32 | linux.MS_RDONLY)
 """
