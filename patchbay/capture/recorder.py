@@ -318,6 +318,16 @@ class _Recorder:
         self._open[ring.fileno()] = source
         self._rings.register(ring.fileno(), select.EPOLLIN)
 
+    def _let_go_of(self, node: Plain, interface: Plain) -> None:
+        """Do so with an interface of a node; None for all of them.
+
+        The kernel tells the ring of it when an interface goes down, but not that it is removed
+        after that.
+        """
+        for source in list(self._open.values()):
+            if source.node == node and interface in (None, source.interface):
+                self._let_go(source)
+
     def _let_go(self, source: _Source) -> None:
         """Take what is in its ring, and no more."""
         if not (source.ending or source.ended):
@@ -394,9 +404,7 @@ class _Recorder:
             if "names" in message:
                 self.emit(pcapng.names(cast("dict[str, list[str]]", message["names"])))
             elif "gone" in message:
-                for source in self._sources:
-                    if isinstance(source, _Source) and source.node == message["gone"]:
-                        self._let_go(source)
+                self._let_go_of(message["gone"], message.get("interface"))
             elif "feed" in message:
                 feed = FeedReader(*descriptors)
                 self._links = LinkPackets(feed, self._program, self._on_supervisor)

@@ -215,9 +215,12 @@ class Recordings:
         """Have the recording take up what a node has, and forget what it has no more."""
         assert self._topology is not None
         there = {(node, link.name): link.index for link in links}
-        recording.forget(
+        gone = [
             key for key, at in recording.known.items() if key[0] == node and there.get(key) != at
-        )
+        ]
+        for _, name in gone:
+            recording.tell({"gone": node, "interface": name})
+        recording.forget(gone)
         for link in links:
             key = node, link.name
             port = link.bridge is not None
