@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import struct
 import time
@@ -22,10 +23,12 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def ip_header(source: str, target: str, length: int, protocol: int, fragment: int = 0) -> bytes:
-    """An IPv4 header; `fragment` is its sixteen bits of flags and offset."""
+def ip_header(
+    source: str, target: str, length: int, protocol: int, fragment: int = 0, number: int = 0x1234
+) -> bytes:
+    """An IPv4 header; `fragment` is its sixteen bits of flags and offset, `number` says of what."""
     ends = socket.inet_aton(source) + socket.inet_aton(target)
-    parts = (0x45, 0, 20 + length, 0x1234, fragment, 64, protocol)
+    parts = (0x45, 0, 20 + length, number, fragment, 64, protocol)
     bare = struct.pack(">BBHHHBB", *parts)
     return bare + struct.pack(">H", checksum(bare + b"\0\0" + ends)) + ends
 
@@ -68,12 +71,13 @@ def error_comes(raw: socket.socket, kind: int, source: Endpoint, patience: float
 def send_reversed(source: Endpoint, target: Endpoint, data: bytes) -> None:
     """Send a UDP datagram in fragments, the last one first."""
     datagram = struct.pack(">HHHH", source[1], target[1], 8 + len(data), 0) + data
-    pieces = []
+    pieces, number = [], random.randrange(1, 1 << 16)  # not that of one that is still under way
     for offset in range(0, len(datagram), _PIECE):
         piece = datagram[offset : offset + _PIECE]
         more = 0x2000 if offset + _PIECE < len(datagram) else 0
-        header = ip_header(source[0], target[0], len(piece), socket.IPPROTO_UDP, more | offset // 8)
-        pieces.append(header + piece)
+        fragment = more | offset // 8
+        ends = source[0], target[0]
+        pieces.append(ip_header(*ends, len(piece), socket.IPPROTO_UDP, fragment, number) + piece)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
         for each in reversed(pieces):
             raw.sendto(each, (target[0], 0))

@@ -266,13 +266,14 @@ def errors_of_anyone_pass(bench: Bench) -> bool:
     bench.home.flush_nat()
     with bench.udp("laptop") as inside, bench.udp("one") as server:
         seen = send(inside, server)
-        before = bench.timeout("udp")
+        before = bench.timeout("udp", inside)
         inside.connect(server.getsockname())
         inside.setsockopt(socket.SOL_IP, packets.IP_MTU_DISCOVER, packets.IP_PMTUDISC_DO)
         about = packets.udp_packet(seen, server.getsockname())
         bench.lab.device("two").call(packets.send_too_long, bench.outside, about, 700)
         told = packets.told_of_mtu(inside, 700)
-        no_longer = bench.timeout("udp") <= before  # asked now: a datagram may refresh a mapping
+        # asked now: a datagram may refresh a mapping
+        no_longer = bench.timeout("udp", inside) <= before
         inside.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         server.sendto(b"still there", seen)
         return told and no_longer and bench.arrives(b"still there", inside)
@@ -489,13 +490,14 @@ def syns_cross(bench: Bench) -> bool:
     lost = FirewallRule("drop", "inbound", "tcp", destination=f"{bench.ip('one')}/32")
     with bench.tcp("laptop") as inside, bench.tcp("one") as outside:
         dc.set_firewall(FirewallConfig(rules=[lost]))
-        inside.setblocking(False)
-        inside.connect_ex(outside.getsockname())
-        outside.settimeout(PATIENCE)
-        # Answers to what came from behind it pass the router that drops.
-        outside.connect(outside_of(bench, inside.getsockname(), outside.getsockname()))
-        dc.set_firewall("none")
-        inside.setblocking(True)
+        try:
+            inside.setblocking(False)
+            inside.connect_ex(outside.getsockname())
+            # Answers to what came from behind it pass the router that drops.
+            outside.connect(outside_of(bench, inside.getsockname(), outside.getsockname()))
+        finally:
+            dc.set_firewall("none")
+        inside.settimeout(PATIENCE)
         inside.sendall(b"open")
         return bench.arrives(b"open", outside)
 
@@ -503,10 +505,12 @@ def syns_cross(bench: Bench) -> bool:
 def outside_of(bench: Bench, inside: Endpoint, remote: Endpoint) -> Endpoint:
     """The outside endpoint of a flow, as soon as it is there."""
     flow = (IPv4Address(inside[0]), inside[1]), (IPv4Address(remote[0]), remote[1])
+    deadline = time.monotonic() + PATIENCE
     while True:
         for each in bench.home.nat_table():
             if (each.inside, each.remote) == flow:
                 return str(each.outside[0]), each.outside[1]
+        assert time.monotonic() < deadline, f"the NAT has no flow {flow}"
         time.sleep(0.01)  # in virtual time, time passes only while all wait
 
 
