@@ -51,7 +51,7 @@ def send(number: int, seconds: float, rate_kbit: float | None, timeout: float) -
             pace = max(1, round(rate_kbit * 125))
             sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, pace)
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while not sent or time.monotonic() < deadline:
             sent += sock.send(data)
         sock.shutdown(socket.SHUT_WR)
         sock.recv(1)  # it closes when it has everything

@@ -16,6 +16,7 @@ from patchbay.errors import Problems
 from patchbay.meter import ends, tcp, udp
 
 if TYPE_CHECKING:
+    from actors.tasks import Task
     from patchbay.measuring import Measuring
 
 Protocol = Literal["tcp", "udp"]
@@ -107,12 +108,23 @@ def iperf(
         if protocol == "udp":
             rate = rate_kbit or DEFAULT_UDP_RATE
             arriving = receiver.submit(udp.receive, sink, reverse, timeout)
-            sent = sender.call(udp.send, source, reverse, seconds, rate, size, timeout)
+            try:
+                sent = sender.call(udp.send, source, reverse, seconds, rate, size, timeout)
+            except BaseException:
+                _stop(receiver, sink, arriving)
+                raise
             receiver.call(ends.finish, sink, sent)
             return _of_udp(sent, size, arriving.result())
         coming = receiver.submit(tcp.receive, sink, timeout)
         done = sender.call(tcp.send, source, seconds, rate_kbit, timeout)
         return _of_tcp(done, coming.result())
+
+
+def _stop(receiver: Measuring, sink: int, arriving: Task[udp.Received]) -> None:
+    """Have a receiver wait for nothing more; its end can be closed after that."""
+    with contextlib.suppress(OSError, NodeDied, NodeGone):  # what went wrong first is told
+        receiver.call(ends.finish, sink, 0)
+        arriving.result()
 
 
 def _close(node: Measuring, number: int) -> None:

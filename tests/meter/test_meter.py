@@ -7,9 +7,8 @@ import pytest
 
 from patchbay import AsyncLab, ConfigError, FirewallConfig, clock
 from patchbay.meter.path_mtu import NarrowLink
+from tests.waiting import PATIENCE, wait_until
 
-PATIENCE = 30.0
-"""Seconds for what should happen."""
 ANYBODY = "203.0.113.9"
 """An address that nobody has, and no router knows a way to."""
 
@@ -81,20 +80,26 @@ def test_a_router_that_does_not_tell_makes_a_black_hole(lab, version):
     laptop, server = lab.device("laptop"), lab.device("server")
     server.iface("eth0").set_mtu(1400)
     lab.router("dc").set_firewall(FirewallConfig(block_icmp_frag_needed=True))
-    found = laptop.probe_mtu(server.ip if version == 4 else server.ip6, timeout=0.2)
+    target = server.ip if version == 4 else server.ip6
 
-    assert (found.mtu, found.black_hole) == (1400, True)
+    def is_found():
+        """A busy host may hold an answer up for so long that its size seems to be too large."""
+        found = laptop.probe_mtu(target, timeout=0.2)
+        assert (found.mtu or 0) <= 1400
+        return (found.mtu, found.black_hole) == (1400, True)
+
+    wait_until(is_found)
 
 
 def test_the_nodes_own_link_is_the_first_that_is_narrow(lab):
     laptop = lab.device("laptop")
-    found = laptop.probe_mtu(lab.router("home").iface("lan").ip)
+    found = laptop.probe_mtu(lab.router("home").iface("lan").ip, timeout=PATIENCE)
 
     assert (found.mtu, found.told) == (1500, (NarrowLink(None, 1500),))
 
 
 def test_the_loopback_takes_the_largest_packet_there_is(lab):
-    found = lab.device("laptop").probe_mtu("127.0.0.1")
+    found = lab.device("laptop").probe_mtu("127.0.0.1", timeout=PATIENCE)
 
     assert (found.mtu, found.black_hole) == (65535, False)
 
@@ -135,21 +140,29 @@ def test_udp_tells_what_arrived(lab, reverse, version):
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["there", "back"])
 def test_tcp_tells_what_went_through(lab, reverse):
-    result = lab.device("laptop").iperf(
-        lab.device("server"), seconds=0.3, reverse=reverse, timeout=PATIENCE
-    )
+    laptop, server = lab.device("laptop"), lab.device("server")
 
-    assert result.sent_bytes == result.received_bytes > 10_000
-    # What came with the first arrival is not in the rate.
-    assert 0 < result.rate_kbit < result.received_bytes * 8 / 1000 / result.seconds
+    def has_a_rate():
+        """What came with the first arrival is not in it, which may be all on a busy host."""
+        result = laptop.iperf(server, seconds=0.3, reverse=reverse, timeout=PATIENCE)
+        assert result.sent_bytes == result.received_bytes > 10_000
+        if result.rate_kbit == 0:
+            return False
+        assert result.rate_kbit < result.received_bytes * 8 / 1000 / result.seconds
+        return True
+
+    wait_until(has_a_rate)
 
 
 def test_tcp_can_be_held_to_a_rate(lab):
-    result = lab.device("laptop").iperf(
-        lab.device("server"), seconds=1, rate_kbit=4000, timeout=PATIENCE
-    )
+    laptop, server = lab.device("laptop"), lab.device("server")
 
-    assert result.rate_kbit < 20_000  # without it, a hundred times that
+    def is_held():
+        """What waited while a busy host did not let the receiver run comes at once."""
+        result = laptop.iperf(server, seconds=1, rate_kbit=4000, timeout=PATIENCE)
+        return 0 < result.rate_kbit < 20_000  # without it, a hundred times that
+
+    wait_until(is_held)
 
 
 def test_what_does_not_get_through_is_lost(lab):
@@ -165,6 +178,7 @@ def test_what_does_not_get_through_is_lost(lab):
 
 def test_a_connection_that_nobody_takes_raises_and_leaves_nothing_open(lab):
     server, home = lab.device("server"), lab.router("home")
+    home.set_firewall(FirewallConfig(block_inbound=True))  # which never says so
     with pytest.raises(TimeoutError):
         server.iperf(home, seconds=0.1, timeout=0.2)
     assert home.call(open_ends) == 0
@@ -190,9 +204,9 @@ def test_for_asyncio(lab):
         async with AsyncLab("async") as lab:
             router = await lab.add_router("r")
             a, b = await lab.add_device("a", router), await lab.add_device("b", router)
-            route = await a.traceroute(b)
-            mtu = await a.probe_mtu(b)
-            result = await a.iperf(b, protocol="udp", seconds=0.1)
+            route = await a.traceroute(b, timeout=PATIENCE)
+            mtu = await a.probe_mtu(b, timeout=PATIENCE)
+            result = await a.iperf(b, protocol="udp", seconds=0.1, timeout=PATIENCE)
             return route.addresses, mtu.mtu, result.received, b.ip
 
     addresses, mtu, received, ip = asyncio.run(main())
