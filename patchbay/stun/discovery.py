@@ -169,9 +169,9 @@ def _hairpin(one: _Client, other: _Client, server: Endpoint) -> bool:
 
 def _lifetime(asker: _Client, idle: Sequence[_Client], server: Endpoint, longest: float) -> float:
     """How long mappings live that nobody uses (RFC 5780 4.6): each socket is tried once."""
-    ports = [client.mapped(server).port for client in idle]
-    begin, lived = time.monotonic(), 0.0
-    for number, (client, port) in enumerate(zip(idle, ports, strict=True), 1):
+    mappings = [(client, client.mapped(server).port, time.monotonic()) for client in idle]
+    lived = 0.0
+    for number, (client, port, begin) in enumerate(mappings, 1):
         idled = longest * number / len(idle)
         asker.wait(begin + idled)
         if not asker.reaches(client, port, server):

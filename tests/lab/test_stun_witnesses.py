@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -41,20 +42,22 @@ def coturn(net, tmp_path):
     quiet = ["--no-cli", "--no-tls", "--no-dtls", "--pidfile", "/dev/null", "-l", "/dev/null"]
     command = ["turnserver", "-n", "-S", "-m", "1", "-b", str(tmp_path / "db"), *listening, *quiet]
     running = server.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = addresses[0], 3478
 
-    def answers():
+    def answers(*endpoint):
         try:
-            # It answers before it listens at all of its addresses.
-            return net.device("neighbour").nat_behaviour(address, tries=1).mapping
+            return net.device("neighbour").nat_behaviour(endpoint, tries=1).mapping
         except TimeoutError:
             assert running.poll() is None, "coturn has ended by itself"
             return None
 
-    wait_until(answers)
-    yield address
-    running.kill()
-    running.wait()
+    try:
+        for address in addresses:  # it answers at one before it listens at all of them
+            for port in (3478, 3479):
+                wait_until(partial(answers, address, port))
+        yield addresses[0], 3478
+    finally:
+        running.kill()
+        running.wait()
 
 
 @needs_coturn
@@ -131,7 +134,10 @@ def test_coturn_as_a_plain_client_gets_all_its_answers(net, ours, version):
 
 
 async def _candidates(server, use_ipv6):
-    """What an ICE agent of PyPI's aioice has to offer: addresses, with what they are."""
+    """What an ICE agent of PyPI's aioice has to offer: addresses, with what they are.
+
+    It asks for five seconds what it is seen as, and offers less if nobody answers.
+    """
     import aioice
 
     agent = aioice.Connection(True, stun_server=server, use_ipv4=not use_ipv6, use_ipv6=use_ipv6)
@@ -143,10 +149,14 @@ async def _candidates(server, use_ipv6):
 
 def test_an_ice_agent_learns_its_outside_endpoint(net, ours):
     home, laptop = net.router("home"), net.device("laptop")
-    (own, port), (seen, outside) = (
-        (ip_address(host), port)
-        for _, host, port in sorted(laptop.spawn(_candidates, ours.address, False).result())
-    )
+    found = []
+
+    def is_answered():
+        found[:] = sorted(laptop.spawn(_candidates, ours.address, False).result())
+        return len(found) > 1
+
+    wait_until(is_answered)
+    (own, port), (seen, outside) = ((ip_address(host), port) for _, host, port in found)
 
     assert (own, seen) == (laptop.ip, home.uplink_ip)
     assert outside == port
