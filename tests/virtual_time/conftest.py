@@ -13,7 +13,7 @@ import pytest
 from patchbay import clock
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 240
+PATIENCE = 600
 """Seconds for one guest: many times what it takes on a busy machine."""
 
 CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

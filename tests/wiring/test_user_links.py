@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from small_networks import cable, lan, udp
+from small_networks import cable, knows, lan, udp
 
 from actors.worker import Worker
 from patchbay.links.spec import LinkSpec
@@ -33,6 +33,9 @@ class Lan:
 
     def __init__(self, kernel):
         kernel.apply_all(lan())
+        # ARP gives up, and loses what waits for it, where the process is not let run for three seconds.
+        kernel.apply(knows("laptop", "eth0", "10.0.1.1", "02:00:00:03:00:01"))
+        kernel.apply(knows("home", "lan", "10.0.1.2", CABLE.mac))
         self.kernel = kernel
         self.deaths = []
         self.workers = []
