@@ -306,10 +306,18 @@ class UserLinks:
         return max(0.0, min(dues) - now) if dues else None
 
     def _straighten(self, wire: _Wire) -> bool:
-        """Make a clean cable plain if it is quiet; whether it is plain now."""
-        if not self._alive:
-            self._drop(wire)
-            return True
+        """Make a clean cable plain if it is quiet, or there is nobody any more whom it passes.
+
+        Returns:
+            Whether it is plain now.
+        """
+        if self._alive:
+            with contextlib.suppress(EngineDied):  # which is told by itself
+                return self._take_back(wire)
+        self._drop(wire)
+        return True
+
+    def _take_back(self, wire: _Wire) -> bool:
         quiet = self._ask("quiet", link=wire.name)
         if quiet is None or cast("int", quiet) < _QUIET * 1e9:
             return False

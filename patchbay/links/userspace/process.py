@@ -65,6 +65,8 @@ class EngineProcess:
         from patchbay.links.userspace.engine import serve  # most labs have no such process
 
         self._why = ""
+        self._hung_up = False
+        """Whether it is known to be dead before the kernel has told of its end."""
         self._on_death = on_death
         self._on_failure = on_failure
         self._watcher = watcher
@@ -75,7 +77,7 @@ class EngineProcess:
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
-        return self._worker.pid != 0
+        return self._worker.pid != 0 and not self._hung_up
 
     def request(self, method: str, descriptors: Sequence[int] = (), /, **arguments: Plain) -> Plain:
         """Ask for something, and wait for the answer.
@@ -99,9 +101,10 @@ class EngineProcess:
                 answer, _ = self._worker.channel.receive()
             self._listen()
         except Closed:
+            self._hung_up = True
             raise self._died() from None
         if "died" in answer:
-            self._why = cast("str", answer["died"])
+            self._why, self._hung_up = cast("str", answer["died"]), True
             raise self._died()
         if "refused" in answer:
             raise OSError(answer["number"], cast("str", answer["refused"]))
@@ -113,6 +116,7 @@ class EngineProcess:
             for message, _ in self._worker.channel.waiting():
                 self._note(message)
         except Closed:
+            self._hung_up = True
             self._listen_no_more()  # its end is told by the kernel
 
     def _listen_no_more(self) -> None:

@@ -10,7 +10,7 @@ import time
 import pytest
 from traffic import cross, eventually, frame_ms
 
-from patchbay import Lab, LinkCondition, RefusedByKernel, RegionLink
+from patchbay import Hold, Lab, LinkCondition, RefusedByKernel, RegionLink, Schedule
 
 
 def engine_process():
@@ -48,6 +48,39 @@ def test_a_dead_engine_is_told_and_its_links_can_be_made_plain(lab):
     assert eth0.condition("up") == LinkCondition(latency_ms=5)
     eth0.set_condition(None)
     assert cross(laptop, server, 1).in_order
+
+
+def kill_while_it_is_asked(process):
+    """Kill the engine while the supervisor waits for its answer, and so before it is told of it."""
+    os.kill(process, signal.SIGSTOP)
+    time.sleep(0.3)  # in which the supervisor asks; if it is later, it finds the engine dead
+    os.kill(process, signal.SIGKILL)
+
+
+def test_an_engine_that_dies_when_a_link_is_to_be_plain_again_takes_nothing_with_it(lab):
+    laptop, server = lab.device("laptop"), lab.device("server")
+    eth0 = laptop.iface("eth0")
+    eth0.set_condition(LinkCondition(latency_ms=5))
+    process = engine_process()
+    eth0.set_condition(None)
+    kill_while_it_is_asked(process)
+    eventually(
+        lambda: "link_engine_died" in [event.kind for event in lab.events()], "nobody tells of it"
+    )
+    assert eth0.engine("up") is None
+    eventually(lambda: laptop.ping(server, timeout=1).received == 1, "its link is not plain")
+
+
+def test_an_engine_that_dies_under_a_schedule_ends_the_schedule_and_nothing_else():
+    steps = (Hold(LinkCondition(rate_kbit=9_000), 0.05), Hold(LinkCondition(mtu=900), 0.05))
+    with Lab("played") as lab:
+        laptop = lab.add_device("laptop", lab.add_router("home"))
+        eth0 = laptop.iface("eth0")
+        eth0.set_condition(Schedule(*steps, repeat=None))
+        kill_while_it_is_asked(engine_process())
+        eventually(lambda: eth0.schedule("up") is eth0.schedule("down") is None, "it goes on")
+        eth0.set_condition(None)
+        assert laptop.ping(lab.router("home"), timeout=60).received == 1
 
 
 def send_numbers(address, count, pause=0.0005):
