@@ -26,7 +26,7 @@ from actors.isolation import enter_namespaces, write_id_maps
 from actors.loop import Loop
 from actors.processes import kill_descendants
 from actors.protocol import Plain
-from actors.supervisor import GRACE, Director, Supervisor
+from actors.supervisor import FINISHING, GRACE, Director, Supervisor
 
 _CONTROL, _BIRTH = 3, 4
 
@@ -244,7 +244,7 @@ class Launcher:
         """Have the labs closed that a client left open when it ended in an orderly way."""
         for lab in self._labs.values():
             signal.pidfd_send_signal(lab.pidfd, signal.SIGTERM)
-        deadline = time.monotonic() + 2 * GRACE
+        deadline = time.monotonic() + 2 * GRACE + FINISHING
         while self._labs and (left := deadline - time.monotonic()) > 0:
             self._loop.turn(left)
 

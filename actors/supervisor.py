@@ -33,6 +33,10 @@ from actors.worker import Work, Worker
 GRACE = 0.5
 """Seconds that processes have between SIGTERM and SIGKILL when a lab closes."""
 
+FINISHING = 8.0
+"""Seconds that workers have who finish something, and see to it themselves that it takes less: on
+a busy machine they may not be let run for some."""
+
 LITTER = 32
 """Actors that are forked in one go."""
 
@@ -172,6 +176,8 @@ class Supervisor:
         work: Work,
         descriptors: Sequence[int] = (),
         on_end: Callable[[Worker], None] = lambda _: None,
+        *,
+        finishes: bool = False,
     ) -> Worker:
         """Fork a process for a piece of work that is no node's.
 
@@ -180,12 +186,13 @@ class Supervisor:
             work: what it does; it ends when that returns.
             descriptors: what it is given; they stay open here.
             on_end: called when it has ended, however.
+            finishes: whether SIGTERM has it finish what it does, and is no reason to die at once.
 
         Raises:
             PatchbayError: this host allows no more processes.
         """
         try:
-            worker = Worker(name, on_end)
+            worker = Worker(name, on_end, finishes=finishes)
             worker.fork(work, descriptors)
         except OSError as error:
             raise PatchbayError(
@@ -369,11 +376,17 @@ class Supervisor:
         else:
             with contextlib.suppress(ProcessLookupError):  # there is nobody else
                 os.kill(-1, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
-        while _has_children() and (left := deadline - time.monotonic()) > 0:
-            self._loop.turn(left)
+        self._wait_while(_has_children, GRACE)
+        self._wait_while(
+            lambda: any(worker.finishes for worker in self._workers.values()), FINISHING
+        )
         for child in self._nodes.values():
             child.read_output()
+
+    def _wait_while(self, condition: Callable[[], bool], patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while condition() and (left := deadline - time.monotonic()) > 0:
+            self._loop.turn(left)
 
     def _end(self) -> NoReturn:
         """End, and all others with it: by the kernel if this is process 1 of the lab."""

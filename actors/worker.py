@@ -32,13 +32,17 @@ class Worker:
 
     Attributes:
         name: what it is called in lists of processes.
+        finishes: whether it has something to finish when the lab closes.
         pid: its process id; 0 once it has ended.
         channel: the supervisor's end of the channel to it. Whoever sends must not wait for it.
         status: how it ended, negative for a signal; None while it lives.
     """
 
-    def __init__(self, name: str, on_end: Callable[[Worker], None]) -> None:
+    def __init__(
+        self, name: str, on_end: Callable[[Worker], None], *, finishes: bool = False
+    ) -> None:
         self.name = name
+        self.finishes = finishes
         self.pid = 0
         self.status: int | None = None
         self.channel, self._theirs = Channel.pair()

@@ -29,15 +29,18 @@ from patchbay.capture.writer import Writer
 from patchbay.links.userspace.feed import FeedReader
 
 WINDOW = 10 * MOMENT * 1_000_000
-"""Nanoseconds after which no ring holds back a packet: its moment, and the kernel's delay."""
+"""Nanoseconds after which a packet is in its ring to be read, or at least to be seen there: its
+moment, and the kernel's delay."""
 BACKLOG = 1 << 26
 """Bytes that wait for a slow disk or reader; after that, packets wait in the rings."""
 BLOCKS_AT_ONCE = 16
 """Blocks of one ring that are read before the others have their turn."""
 PATIENCE = 5.0
 """Seconds that a reader of the recording may take for nothing, at its end."""
-DRAINING = 2.0
-"""Seconds for the kernel to hand over what a ring holds, at its end: many times what it takes."""
+LOOKS = 100
+"""How often it is looked for what the kernel has still to hand over, at the end of a ring, without
+finding anything. Between two looks is a moment, which is what the kernel takes. These are no seconds:
+whoever is not let run for some has looked once meanwhile."""
 STATISTICS = 1_000_000_000
 """Nanoseconds between two notes of lost packets."""
 _ARPHRD_ETHERNET = (1, 772)
@@ -152,16 +155,14 @@ class _Recorder:
         while not self._over:
             self._turn()
         self._hear_out_supervisor()
-        last = list(self._open.values())
+        now, last = time.time_ns(), list(self._open.values())
         for source in last:
             self._let_go(source)
-        deadline = time.monotonic() + DRAINING
-        while self._open and time.monotonic() < deadline:
-            self._turn()
+        self._drain()
         for source in list(self._open.values()):
             self._end(source)
         if self._links is not None:
-            while not self._links.read(self._waiting) and time.monotonic() < deadline:
+            while not self._links.read(self._waiting) and self._links.latest < now:
                 pass
         self._flush(None)
         for source in last:
@@ -172,6 +173,14 @@ class _Recorder:
             self._client.send({"final": self._told()})
         except Closed:
             return  # nobody wants to know
+
+    def _drain(self) -> None:
+        """Read what is in rings that let nothing in any more, until there is nothing."""
+        looks, before = 0, [-1]
+        while self._open and looks < LOOKS:
+            self._turn()
+            read = [source.ring.read for source in self._open.values()]
+            looks, before = looks + 1 if read == before else 0, read
 
     def _hear_out_supervisor(self) -> None:
         """Take every interface that was given before it was over, and no later one."""
@@ -207,7 +216,7 @@ class _Recorder:
         if self._writer.full:
             return
         now = time.time_ns()
-        horizon: int | None = now - WINDOW
+        horizon = now - WINDOW
         for descriptor, event in self._rings.poll(0):
             source = self._open.get(descriptor)
             if source is None:
@@ -215,17 +224,22 @@ class _Recorder:
             if event & select.EPOLLERR and source.ring.gone():
                 self._let_go(source)
             if not self._read(source):
-                assert horizon is not None, "it is a number until every ring was read"
                 horizon = min(horizon, source.latest)
         if self._links is not None and not self._read_links(self._links):
-            assert horizon is not None, "it is a number until every source was read"
             horizon = min(horizon, self._links.latest)
         several = len(self._open) > 1 or self._links is not None
-        self._flush(horizon if several else None)
+        self._flush(self._settled(horizon) if several else None)
         for source in [each for each in self._open.values() if each.ending]:
             source.ring.count()
             if source.ring.drained:
                 self._end(source)
+
+    def _settled(self, horizon: int) -> int:
+        """The time up to which no ring has a packet that was not read, at most another one."""
+        if not self._waiting:
+            return horizon
+        begun = (source.ring.waiting_since for source in self._open.values())
+        return min([horizon, *(each - 1 for each in begun if each is not None)])
 
     def _patience(self, now: int) -> float | None:
         """Seconds until there is something to do anyhow; None if there is not."""

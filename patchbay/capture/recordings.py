@@ -125,7 +125,9 @@ class Recordings:
         self._topology = topology
         wanted = nodes(selection, topology)
         work = partial(record, f"patchbay {__version__}", filter_text, program, snaplen)
-        worker = self._supervisor.start_worker("pb-capture", work, given, self._ended)
+        worker = self._supervisor.start_worker(
+            "pb-capture", work, given, self._ended, finishes=True
+        )
         self._number += 1
         rings = 2 if selection.node is not None else 2 * len(wanted)
         recording = _Recording(self._number, selection, program, blocks_for(rings), worker)

@@ -144,8 +144,22 @@ class Ring:
             )
             at += step
         self.read += count
+        struct.pack_into("=I", view, begin + 12, 0)  # before it is the kernel's again
         struct.pack_into("=I", view, begin + 8, 0)
         self._next = (self._next + 1) % self._blocks
+
+    @property
+    def waiting_since(self) -> int | None:
+        """The time of the first packet that was not read; None if there is none.
+
+        Of one that the kernel is just putting into the ring it may be earlier.
+        """
+        begin = self._next * BLOCK
+        _, count, offset = _BLOCK_HEAD.unpack_from(self._view, begin)
+        if not count:
+            return None
+        _, seconds, nanoseconds, *_ = _PACKET_HEAD.unpack_from(self._view, begin + offset)
+        return int(seconds * 1_000_000_000 + nanoseconds)
 
     def stop(self) -> None:
         """Let no further packet in; those that are in can be read."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import dpkt
 import pytest
@@ -323,15 +324,20 @@ def test_a_recording_that_nobody_holds_ends(lab, tmp_path):
 
 def test_a_killed_recorder_is_told(lab, tmp_path):
     capture = lab.device("laptop").capture(tmp_path / "a.pcapng")
-    name = f"/proc/{lab._connection.pid}/task/{lab._connection.pid}/children"
-    with open(name) as children:
-        for pid in children.read().split():
-            with open(f"/proc/{pid}/comm") as comm:
-                if comm.read().strip() == "pb-capture":
-                    os.kill(int(pid), signal.SIGKILL)
+    wait_until(lambda: recorder(lab))  # a moment after its start it has its name
+    os.kill(recorder(lab), signal.SIGKILL)
     with pytest.raises(PatchbayError, match="'laptop' was cut short: its process was killed"):
         capture.close()
     assert lab.device("laptop").ping("127.0.0.1")
+
+
+def recorder(lab):
+    """The process that records; None if no process of the lab is called that."""
+    supervisor = lab._connection.pid
+    for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+        if Path(f"/proc/{pid}/comm").read_text() == "pb-capture\n":
+            return int(pid)
+    return None
 
 
 # -- where to
@@ -404,6 +410,7 @@ def test_live_to_a_socket_in_non_blocking_mode(lab):
     laptop = lab.device("laptop")
     here, there = socket.socketpair()
     there.setblocking(False)
+    assert laptop.ping(lab.device("server"))  # so that no datagram waits for an address
     with here, there:
         received = []
         reader = threading.Thread(
@@ -491,6 +498,7 @@ def test_a_node_that_is_gone_cannot_be_recorded(lab, tmp_path):
 
 def test_nothing_is_lost_or_what_is_lost_is_counted(lab, tmp_path):
     laptop, server = lab.device("laptop"), lab.device("server")
+    assert laptop.ping(server)  # so that no datagram waits for an address
     with laptop.iface("eth0").capture(tmp_path / "a.pcapng", filter="udp port 7") as capture:
         laptop.call(send_datagrams, str(server.ip), 7, 50_000)
     stats = capture.stats()

@@ -66,10 +66,14 @@ class Engine:
                         handler(descriptor)
                 self._let_go()
                 self._settle()
-                for tap in self._taps.values():
-                    tap.feed.publish()
+                self._publish()
         except Closed:
             return
+
+    def _publish(self) -> None:
+        """Have recordings hear of what happened."""
+        for tap in self._taps.values():
+            tap.feed.publish()
 
     def _watch(self, descriptor: int, handler: Callable[[int], None]) -> None:
         self._handlers[descriptor] = handler
@@ -216,6 +220,7 @@ class Engine:
             except OSError as error:
                 self._control.send({"refused": str(error), "number": error.errno})
             else:
+                self._publish()  # whoever hears of a packet by this will find it recorded
                 self._control.send({"value": value})
 
     def on_add(
