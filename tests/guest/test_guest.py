@@ -1,5 +1,6 @@
 """A command in a guest: it feels at home, changes nothing, and leaves nothing."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,10 +23,19 @@ def python(text):
     return (sys.executable, "-c", textwrap.dedent(text))
 
 
+def children(pid):
+    """The numbers of the processes that one has started, and that are not gone yet."""
+    try:
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    except FileNotFoundError:
+        return []  # it has ended
+
+
 def descendants(pid):
-    """The pidfds of all processes below one."""
-    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-        yield os.pidfd_open(child)
+    """The pidfds of all processes below one; those of a guest come and go, as its processes do."""
+    for child in children(pid):
+        with contextlib.suppress(ProcessLookupError):
+            yield os.pidfd_open(child)
         yield from descendants(child)
 
 
@@ -181,10 +191,10 @@ SPIN = python("""
     import sys
 
     def spin():
+        print("up", flush=True)  # in here, so that this is where a signal finds it from now on
         while True:
             pass
 
-    print("up", flush=True)
     spin()
 """)
 
@@ -435,8 +445,8 @@ def test_guests_run_side_by_side_each_on_one_processor(guest):
         processors = []
         for each in (one, two):
             each.stdout.readline()
-            (kernel,) = Path(f"/proc/{each.pid}/task/{each.pid}/children").read_text().split()
-            processors.append(os.sched_getaffinity(int(kernel)))
+            (kernel,) = children(each.pid)
+            processors.append(os.sched_getaffinity(kernel))
         for each in (one, two):
             each.communicate(b"\n")
 
@@ -449,8 +459,8 @@ def test_a_guest_stays_on_the_processors_that_are_named(guest):
         one.stdin.write(b"up\n")
         one.stdin.flush()
         one.stdout.readline()
-        (kernel,) = Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split()
-        processors = os.sched_getaffinity(int(kernel))
+        (kernel,) = children(one.pid)
+        processors = os.sched_getaffinity(kernel)
         one.communicate()
 
     assert processors == {named}
