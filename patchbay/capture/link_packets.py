@@ -94,7 +94,8 @@ class LinkPackets:
         Args:
             feed: where packets come from.
             program: what is kept of them.
-            ask: has it be told of links that it does not know yet.
+            ask: has it be told of links that it does not know yet; of which it is not told then,
+                packets are left out.
         """
         self.streams: dict[int, Stream] = {}
         self.latest = 0
@@ -124,7 +125,9 @@ class LinkPackets:
                 continue
             if record.stream not in self.streams:
                 self._ask()
-            stream = self.streams[record.stream]
+            stream = self.streams.get(record.stream)
+            if stream is None:
+                continue
             stream.read += 1
             stream.bytes += record.length
             block = pcapng.packet(

@@ -14,7 +14,6 @@ import signal
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from socket import socket
 from typing import cast
@@ -25,6 +24,7 @@ from patchbay.capture import pcapng
 from patchbay.capture.bpf import Instruction
 from patchbay.capture.link_packets import WAYS, LinkPackets, Stream
 from patchbay.capture.ring import MOMENT, Ring
+from patchbay.capture.source import Source
 from patchbay.capture.writer import Writer
 from patchbay.links.userspace.feed import FeedReader
 
@@ -45,35 +45,6 @@ STATISTICS = 1_000_000_000
 """Nanoseconds between two notes of lost packets."""
 _ARPHRD_ETHERNET = (1, 772)
 """Kinds of interface with Ethernet headers: Ethernet itself, and the loopback."""
-
-
-@dataclass(slots=True)
-class _Source:
-    """An interface that is recorded, or was."""
-
-    number: int
-    node: str
-    interface: str
-    ring: Ring
-    since: int
-    bytes: int = 0
-    latest: int = 0
-    """The time of the packet that was read last."""
-    noted: int = 0
-    """Lost packets that the recording tells of already."""
-    ending: bool = False
-    """Whether it waits for no more than what is in its ring."""
-    ended: bool = False
-
-    def told(self) -> dict[str, Plain]:
-        return {
-            "node": self.node,
-            "interface": self.interface,
-            "direction": None,
-            "packets": self.ring.read,
-            "bytes": self.bytes,
-            "dropped": self.ring.dropped,
-        }
 
 
 def record(
@@ -123,9 +94,9 @@ class _Recorder:
         self._client = client
         self._keys = keys
         self._keys_read = 0
-        self._sources: list[_Source | Stream] = []
+        self._sources: list[Source | Stream] = []
         """By their numbers in the recording."""
-        self._open: dict[int, _Source] = {}
+        self._open: dict[int, Source] = {}
         """By descriptor; those that have not ended."""
         self._links: LinkPackets | None = None
         """What the user-space engine tells, once it serves a link that is recorded."""
@@ -184,15 +155,17 @@ class _Recorder:
 
     def _hear_out_supervisor(self) -> None:
         """Take every interface that was given before it was over, and no later one."""
+        self._hear_supervisor()
+        if self._supervisor.fileno() in self._handlers:
+            self._forget(self._supervisor.fileno())
+
+    def _hear_supervisor(self) -> None:
+        """Take all that the supervisor has said: what comes with descriptors is read piece by piece."""
         supervisor = self._supervisor.fileno()
-        if supervisor not in self._handlers:
-            return
         readable = select.poll()
         readable.register(supervisor, select.POLLIN)
         while supervisor in self._handlers and readable.poll(0):
             self._on_supervisor()
-        if supervisor in self._handlers:
-            self._forget(supervisor)
 
     # -- the loop
 
@@ -251,7 +224,7 @@ class _Recorder:
             return None
         return max(0, self._waiting[0][0] + WINDOW - now) / 1e9 + 0.001
 
-    def _read(self, source: _Source) -> bool:
+    def _read(self, source: Source) -> bool:
         """Take what a ring has; say whether that was all."""
         number, taken, moment = source.number, 0, source.latest
         keep, encode = self._waiting.append, pcapng.packet
@@ -310,7 +283,7 @@ class _Recorder:
     def _add(self, told: dict[str, Plain], sock: socket) -> None:
         _, _, _, kind, mac = sock.getsockname()
         ring = Ring(sock, cast("int", told["blocks"]))
-        source = _Source(
+        source = Source(
             number=len(self._sources),
             node=cast("str", told["node"]),
             interface=cast("str", told["interface"]),
@@ -342,13 +315,13 @@ class _Recorder:
             if source.node == node and interface in (None, source.interface):
                 self._let_go(source)
 
-    def _let_go(self, source: _Source) -> None:
+    def _let_go(self, source: Source) -> None:
         """Take what is in its ring, and no more."""
         if not (source.ending or source.ended):
             source.ending = True
             source.ring.stop()
 
-    def _end(self, source: _Source) -> None:
+    def _end(self, source: Source) -> None:
         source.ring.count()
         if not self._over:
             self._note(source)
@@ -378,7 +351,7 @@ class _Recorder:
             self._sources.append(stream)
             self._links.streams[index] = stream
 
-    def _note(self, source: _Source) -> None:
+    def _note(self, source: Source) -> None:
         source.noted = source.ring.dropped
         self._tell_of(source, source.ring.received, source.ring.dropped)
 
@@ -390,7 +363,7 @@ class _Recorder:
             stream.noted = stream.dropped
             self._tell_of(stream, stream.received, stream.dropped)
 
-    def _tell_of(self, source: _Source | Stream, received: int, dropped: int) -> None:
+    def _tell_of(self, source: Source | Stream, received: int, dropped: int) -> None:
         now, since = time.time_ns(), source.since
         self.emit(
             pcapng.statistics(source.number, now, since=since, received=received, dropped=dropped)
@@ -421,7 +394,7 @@ class _Recorder:
                 self._let_go_of(message["gone"], message.get("interface"))
             elif "feed" in message:
                 feed = FeedReader(*descriptors)
-                self._links = LinkPackets(feed, self._program, self._on_supervisor)
+                self._links = LinkPackets(feed, self._program, self._hear_supervisor)
                 self._rings.register(feed.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
             elif "link" in message:
                 self._add_link(message)

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import dpkt
 import pytest
 
 from patchbay import AsyncLab, ConfigError, Lab, NodeGone, PatchbayError, clock
+from tests.capture.processes import recorder
 from tests.capture.reading import read
 from tests.waiting import wait_until
 
@@ -324,20 +324,10 @@ def test_a_recording_that_nobody_holds_ends(lab, tmp_path):
 
 def test_a_killed_recorder_is_told(lab, tmp_path):
     capture = lab.device("laptop").capture(tmp_path / "a.pcapng")
-    wait_until(lambda: recorder(lab))  # a moment after its start it has its name
     os.kill(recorder(lab), signal.SIGKILL)
     with pytest.raises(PatchbayError, match="'laptop' was cut short: its process was killed"):
         capture.close()
     assert lab.device("laptop").ping("127.0.0.1")
-
-
-def recorder(lab):
-    """The process that records; None if no process of the lab is called that."""
-    supervisor = lab._connection.pid
-    for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-        if Path(f"/proc/{pid}/comm").read_text() == "pb-capture\n":
-            return int(pid)
-    return None
 
 
 # -- where to

@@ -1,7 +1,9 @@
 """Recordings of links that the user-space engine makes: what became of each packet, and why."""
 
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -12,6 +14,7 @@ import pytest
 from pyroute2.nftables.main import NFTables
 
 from patchbay import DropList, FlowMatch, Lab, LinkCondition
+from tests.capture.processes import recorder
 from tests.capture.reading import read
 from tests.waiting import wait_until
 
@@ -217,6 +220,28 @@ def test_a_link_that_comes_and_goes_and_comes_is_recorded_each_time(lab, tmp_pat
     drops = [each for each in seen(recording, "laptop/eth0 up") if "dropped" in each[1]]
     assert drops == [(0, "dropped: list (packet 1)")] * 2
     assert (0, "dropped: list (packet 1)") in seen(recording, "guest/eth0 up")
+
+
+def test_what_came_while_the_recorder_was_not_let_run_is_recorded(lab, tmp_path):
+    """It hears of a new link only behind several new interfaces."""
+    server, home = lab.device("server"), lab.router("home")
+    lab.device("laptop").iface("eth0").set_condition(LinkCondition(latency_ms=1))
+    with lab.capture(tmp_path / "a.pcapng", filter=FILTER) as capture:
+        send(lab.device("laptop"), server, 1)
+        wait_until(lambda: link_packets(capture, "up") == 1)
+        late = recorder(lab)
+        os.kill(late, signal.SIGSTOP)
+        try:
+            for name in ("one", "two", "three"):
+                lab.add_device(name, home)
+            guest = lab.add_device("guest", home, condition=LinkCondition(latency_ms=1))
+            send(guest, server, 2)
+        finally:
+            os.kill(late, signal.SIGCONT)
+    found = read(tmp_path / "a.pcapng")
+
+    assert [number for number, _ in seen(found, "guest/eth0 up")] == [0, 1]
+    assert [number for number, _ in seen(found, "guest/eth0")] == [0, 1]
 
 
 def test_a_stream_is_recorded_in_segments_and_arrives_whole(lab, tmp_path):
