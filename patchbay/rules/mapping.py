@@ -143,13 +143,20 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
         marks.counted("permitted", marks.RECEIVER),
         Change(Operation.DELETE, "permitted", marks.RECEIVER),
     )
+    known: Goto = use
+    if forwarded := marks.forwarded(config, name):
+        # A mapping from before its port was forwarded: flows keep the port, but no other one gets
+        # it. Packets of whom the port is forwarded to do not come here.
+        known = Goto(f"{name}_known")
+        taken_over = Rule((match(Field.CT_MARK, *forwarded),), (forget, new))
+        yield Branch(f"{name}_known", (taken_over, Rule((), (use,))))
     yield Branch(
         name,
         (
             *([Rule((), shut)] if by_address else []),
             Rule((Member(key, mappings, negated=True),), (new,)),
-            *_taken_over(config, name),
-            Rule((), (SetMark(Found(key, mappings)), use)),
+            # Once alone: who looks is counted, twice if it looks twice, and seems to have company.
+            Rule((), (SetMark(Found(key, mappings)), known)),
             # The mapping is dead. A connection that begins anew would keep the port it had alive.
             Rule((), (forget, SetMark(Found(key, last)), *free)),
             Rule((), (new,)),
@@ -181,19 +188,6 @@ def _outbound(config: NatConfig, name: str) -> Iterator[Branch]:
     if by_address:
         notes.append(Rule((), _written(sent, marks.FLOW, marks.MARK)))
     yield Branch(f"{name}_use", (*notes, Rule((), (Goto("translate"),))))
-
-
-def _taken_over(config: NatConfig, name: str) -> Iterator[Rule]:
-    """A mapping from before its port was forwarded: flows keep the port, but no other one gets it.
-
-    Packets of whom the port is forwarded to do not come here.
-    """
-    ports = marks.forwarded(config, name)
-    if ports:
-        key, mappings = marks.KEYS[config.mapping_of(name)], f"{name}_mappings"
-        forget = Change(Operation.DELETE, mappings, key, marks.MARK)
-        yield Rule((), (SetMark(Found(key, mappings)),))
-        yield Rule((match(Field.CT_MARK, *ports),), (forget, Goto(f"{name}_new")))
 
 
 def _written(name: str, key: tuple[Part, ...], data: tuple[Part, ...]) -> tuple[Change, ...]:

@@ -112,6 +112,13 @@ IN_VAIN = (
     [*FILLED, FORGET, *reversed(FILLED), FORGET, *FILLED],
 )
 """Flows that found no port left and get one later: what they tried for is not theirs by that."""
+FORWARDED = NatConfig(
+    "endpoint_independent",
+    port_choice="random",
+    forwards=[PortForward("udp", PORTS[0], HOSTS["tablet"], 40000)],
+    hold_down=120,
+)
+"""Mappings that have ended are told from those whose port has come to be forwarded."""
 
 
 class Traffic:
@@ -256,7 +263,7 @@ def examples(test):
             port_choice=NatPorts.PRESERVE,
         )
         test = example(config, sequence)(test)
-    return test
+    return example(FORWARDED, [FORGET, FORGET])(test)
 
 
 def test_the_rules_do_what_the_model_does(kernel):
