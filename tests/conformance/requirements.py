@@ -91,13 +91,23 @@ class Bench:
         return made
 
     def timeout(self, protocol: str, inside: socket.socket | None = None) -> int:
-        """Seconds that the youngest flow of a protocol has to live, or that of a socket inside."""
+        """Seconds that the youngest flow of a protocol has to live, or that of a socket inside.
+
+        It is waited for: what begins it may be on its way to the router still.
+        """
         port = None if inside is None else inside.getsockname()[1]
-        return max(
-            each.timeout
-            for each in self.home.nat_table()
-            if each.protocol == protocol and port in (None, each.inside[1])
+        found = self.flows(
+            lambda each: each.protocol == protocol and port in (None, each.inside[1])
         )
+        return max(each.timeout for each in found)
+
+    def flows(self, wanted: Callable[[NatEntry], bool]) -> list[NatEntry]:
+        """The flows of a kind, as soon as there is one."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := [each for each in self.home.nat_table() if wanted(each)]):
+            assert time.monotonic() < deadline, "the NAT has no such flow"
+            time.sleep(0.01)  # in virtual time, time passes only while all wait
+        return found
 
     def lives(
         self, least: int, began: float, protocol: str, inside: socket.socket | None = None
@@ -505,13 +515,8 @@ def syns_cross(bench: Bench) -> bool:
 def outside_of(bench: Bench, inside: Endpoint, remote: Endpoint) -> Endpoint:
     """The outside endpoint of a flow, as soon as it is there."""
     flow = (IPv4Address(inside[0]), inside[1]), (IPv4Address(remote[0]), remote[1])
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        for each in bench.home.nat_table():
-            if (each.inside, each.remote) == flow:
-                return str(each.outside[0]), each.outside[1]
-        assert time.monotonic() < deadline, f"the NAT has no flow {flow}"
-        time.sleep(0.01)  # in virtual time, time passes only while all wait
+    host, port = bench.flows(lambda each: (each.inside, each.remote) == flow)[0].outside
+    return str(host), port
 
 
 def opened_from_both_sides(bench: Bench) -> bool:
