@@ -127,7 +127,7 @@ connection = lab()
 connection.request("add", names=["a"])
 a = Node(connection, "a")
 a.submit(keep_the_interpreter)
-while "Waiting for the interpreter" not in (stack := a.stack()):
+while " in keep_" not in (stack := a.stack()) or "Waiting for the interpreter" not in stack:
     pass
 print([line.rpartition(" in ")[2] for line in stack.splitlines()][1], "[MainThread]" in stack)
 a.restart()
