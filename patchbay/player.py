@@ -138,7 +138,14 @@ class Player:
             self._log.add(
                 "link_schedule_failed", node=node, iface=iface, direction=way, error=str(error)
             )
+            self._stop(place)
+
+    def _stop(self, place: Place) -> None:
+        """Have packets meet what they meet now, or try again with the next change of the network."""
+        try:
             self._have(stopped(self._topology(), place))
+        except PatchbayError:
+            del self._parts[place]
 
 
 def described(condition: TimedCondition | None) -> Plain:

@@ -18,6 +18,8 @@ from patchbay.wiring.namespace import Namespace
 from patchbay.wiring.netlink import KernelError
 
 _LOOPBACK = 1
+_GONE = frozenset({errno.ENODEV, errno.ENOENT})
+"""Refusals that say: somebody else has taken the interface away, or its disciplines."""
 _QUIET = 0.3
 """Seconds without a packet after which an interface's disciplines may be taken away."""
 _QUIET_MAX = 10.0
@@ -130,7 +132,7 @@ class KernelLinks:
                 chains.remove(namespace.route, index)
                 return True
         except OSError as error:
-            if error.errno == errno.ENODEV:
+            if error.errno in _GONE:
                 return True
             raise
         if passing.sent >= 0:

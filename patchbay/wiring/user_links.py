@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import errno
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import monotonic
@@ -29,6 +30,16 @@ _QUIET_MAX = 10.0
 
 Place = tuple[str, str]
 """A node and an interface of it."""
+
+
+@contextlib.contextmanager
+def _as_far_as_it_is_there() -> Iterator[None]:
+    """Go on if somebody has taken a cable away, or the process is dead, which is told by itself."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error, EngineDied) and error.errno != errno.ENODEV:
+            raise
 
 
 @dataclass(slots=True)
@@ -312,7 +323,7 @@ class UserLinks:
             Whether it is plain now.
         """
         if self._alive:
-            with contextlib.suppress(EngineDied):  # which is told by itself
+            with _as_far_as_it_is_there():
                 return self._take_back(wire)
         self._drop(wire)
         return True

@@ -168,3 +168,17 @@ def test_what_cannot_be_made_is_told_and_ends_nothing_else(world):
     failed = world.log.since(0)[0]
     assert (failed["node"], failed["iface"], failed["direction"]) == ("a", "eth0", "up")
     assert failed["error"] == "the kernel said no"
+
+
+def test_what_cannot_even_be_stopped_stays_until_something_else_changes(world):
+    world.set("a", Schedule(Hold(SLOW, 2), Hold(CUT)))
+    world.refuses = (CUT, SLOW)
+    world.wait(10)
+    assert world.met(world.topology, "a") == SLOW
+    assert world.events() == ["link_schedule_failed"]
+    assert world.due is None
+    world.refuses = ()
+    world.set("b", CUT)
+    world.wait(0)
+    assert world.met(world.topology, "a") == CUT
+    assert world.events() == ["link_schedule_failed", "link_schedule_ended"]

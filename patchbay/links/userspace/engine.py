@@ -331,8 +331,10 @@ class Engine:
         return self.on_remove(link)
 
     def on_remove(self, link: str) -> Plain:
-        """Give a link up; what is on its way is lost."""
-        wire = self._wires.pop(link)
+        """Give a link up, if it is still there; what is on its way is lost."""
+        wire = self._wires.pop(link, None)
+        if wire is None:
+            return None
         self._late += _late(wire)
         for direction in wire.directions:
             self.forget(direction.source.fileno())

@@ -71,6 +71,20 @@ def test_an_engine_that_dies_when_a_link_is_to_be_plain_again_takes_nothing_with
     eventually(lambda: laptop.ping(server, timeout=1).received == 1, "its link is not plain")
 
 
+def test_a_clean_link_that_somebody_deletes_takes_nothing_with_it(lab):
+    laptop, server = lab.device("laptop"), lab.device("server")
+    eth0 = laptop.iface("eth0")
+    eth0.set_condition(LinkCondition(latency_ms=5))
+    eth0.set_condition(None)
+    laptop.run(["ip", "link", "delete", "eth0"], check=True)
+    # another link becomes plain later than the one that is gone was to
+    phone = lab.add_device("phone", "home", condition=LinkCondition(latency_ms=5))
+    phone.iface("eth0").set_condition(None)
+    eventually(lambda: phone.iface("eth0").stats().up is None, "it does not become plain")
+    lab.remove(laptop)
+    assert phone.ping(server, timeout=60).received == 1
+
+
 def test_an_engine_that_dies_under_a_schedule_ends_the_schedule_and_nothing_else():
     steps = (Hold(LinkCondition(rate_kbit=9_000), 0.05), Hold(LinkCondition(mtu=900), 0.05))
     with Lab("played") as lab:
