@@ -6,7 +6,6 @@ import contextlib
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from time import monotonic
 from typing import cast
 
@@ -22,9 +21,8 @@ from patchbay.wiring.detour import Detour, Sockets
 from patchbay.wiring.interception import Interception
 from patchbay.wiring.namespace import Namespace
 from patchbay.wiring.readers import link
+from patchbay.wiring.wires import QUIET, Wire
 
-_QUIET = 0.1
-"""Seconds without a packet after which a clean cable may be made a plain one again."""
 _QUIET_MAX = 10.0
 """Seconds between two looks at a cable that is busy."""
 
@@ -40,39 +38,6 @@ def _as_far_as_it_is_there() -> Iterator[None]:
     except OSError as error:
         if not isinstance(error, EngineDied) and error.errno != errno.ENODEV:
             raise
-
-
-@dataclass(slots=True)
-class _Wire:
-    """A cable, and what packets meet on it; the detour that it has for that, if it has."""
-
-    cable: Cable
-    up: LinkSpec | None = None
-    down: LinkSpec | None = None
-    queued: bool = False
-    """Whether the kernel has disciplines for packets to the node, or had."""
-    detour: Detour | Interception | None = None
-    taken: bool = False
-    """Whether what arrives at either end is taken there, and arrives anew with `MARK`."""
-    look: float = 0.0
-    """When to look whether it is quiet, if it is clean."""
-    wait: float = _QUIET
-
-    @property
-    def name(self) -> str:
-        return f"{self.cable.node}/{self.cable.interface}"
-
-    @property
-    def clean(self) -> bool:
-        return self.up is None and self.down is None
-
-    def specs(self) -> tuple[Plain, Plain]:
-        """What the process is told of both directions."""
-        known = self.up or self.down
-        seed = 0 if known is None else known.seed
-        up = self.up or LinkSpec(f"{self.name}/up", seed, LinkCondition.LAN)
-        down = self.down or LinkSpec(f"{self.name}/down", seed, LinkCondition.LAN)
-        return to_plain(up), to_plain(down)
 
 
 class UserLinks:
@@ -100,7 +65,7 @@ class UserLinks:
         self._inside = inside
         self._start = start
         self._engine: EngineProcess | None = None
-        self._wires: dict[Place, _Wire] = {}
+        self._wires: dict[Place, Wire] = {}
         """By the node's end."""
         self._near_ends: dict[Place, Place] = {}
         """The node's end of a cable, by its other end."""
@@ -114,7 +79,7 @@ class UserLinks:
     def note(self, cable: Cable) -> None:
         """Take note of a cable that was laid."""
         near = (cable.node, cable.interface)
-        wire = self._wires[near] = _Wire(cable)
+        wire = self._wires[near] = Wire(cable)
         self._near_ends[cable.peer_node, cable.peer_interface] = near
         if self._needs_detour(wire):
             self._lay(wire)
@@ -134,7 +99,7 @@ class UserLinks:
     def plug_in(self, cable: Cable) -> None:
         """Take note of where a cable was plugged in, and have packets on it meet the same again."""
         near = (cable.node, cable.interface)
-        wire = self._wires.setdefault(near, _Wire(cable))
+        wire = self._wires.setdefault(near, Wire(cable))
         self._near_ends.pop((wire.cable.peer_node, wire.cable.peer_interface), None)
         self._near_ends[cable.peer_node, cable.peer_interface] = near
         wire.cable = cable
@@ -232,24 +197,24 @@ class UserLinks:
         assert namespace is not None, "a router has a namespace"
         return messages.hardware_address(link(namespace.route, interface).mac)
 
-    def _needs_detour(self, wire: _Wire) -> bool:
+    def _needs_detour(self, wire: Wire) -> bool:
         return not wire.clean or wire.cable.peer_node in self._shared
 
-    def _tell(self, wire: _Wire) -> None:
+    def _tell(self, wire: Wire) -> None:
         needed = self._needs_detour(wire)
         if wire.detour is None:
             if needed:
                 self._lay(wire)
             return
         if not needed:
-            wire.look, wire.wait = monotonic() + _QUIET, _QUIET
+            wire.look, wire.wait = monotonic() + QUIET, QUIET
             if not self._alive:
                 self._drop(wire)
                 return
         up, down = wire.specs()
         self._order("change", link=wire.name, up=up, down=down)
 
-    def _lay(self, wire: _Wire) -> None:
+    def _lay(self, wire: Wire) -> None:
         near, far = self._namespace(wire.cable.node), self._namespace(wire.cable.peer_node)
         assert near is not None, "the node of a cable has a namespace"
         assert far is not None, "the LAN of a cable has a namespace"
@@ -280,7 +245,7 @@ class UserLinks:
             raise
         wire.detour = detour
 
-    def _drop(self, wire: _Wire) -> None:
+    def _drop(self, wire: Wire) -> None:
         """Make a cable plain at once, or what is left of it; what is on its way is lost."""
         if self._alive:
             self._order("remove", link=wire.name)
@@ -316,7 +281,7 @@ class UserLinks:
         dues = [each.look for each in waiting if each.detour]
         return max(0.0, min(dues) - now) if dues else None
 
-    def _straighten(self, wire: _Wire) -> bool:
+    def _straighten(self, wire: Wire) -> bool:
         """Make a clean cable plain if it is quiet, or there is nobody any more whom it passes.
 
         Returns:
@@ -328,9 +293,9 @@ class UserLinks:
         self._drop(wire)
         return True
 
-    def _take_back(self, wire: _Wire) -> bool:
+    def _take_back(self, wire: Wire) -> bool:
         quiet = self._ask("quiet", link=wire.name)
-        if quiet is None or cast("int", quiet) < _QUIET * 1e9:
+        if quiet is None or cast("int", quiet) < QUIET * 1e9:
             return False
         detour = wire.detour
         assert detour is not None, "it has one"
@@ -391,7 +356,7 @@ class UserLinks:
         wire = self._wires.get(self._near_ends.get(place, place))
         return None if wire is None or wire.cable.bridge is not None else wire.taken
 
-    def _take(self, wire: _Wire, taken: bool) -> None:
+    def _take(self, wire: Wire, taken: bool) -> None:
         if wire.taken != taken:
             wire.taken = taken
             cable = wire.cable
