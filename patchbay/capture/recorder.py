@@ -106,6 +106,8 @@ class _Recorder:
         self._over = False
         self._wakeup, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._writer = Writer(output, lambda: _poke(wake), BACKLOG)
+        self._said = select.poll()
+        self._said.register(supervisor.fileno(), select.POLLIN)
         self._poll = select.epoll()
         self._rings = select.epoll()
         """Rings of their own, to listen to none of them while the writer is behind."""
@@ -162,9 +164,7 @@ class _Recorder:
     def _hear_supervisor(self) -> None:
         """Take all that the supervisor has said: what comes with descriptors is read piece by piece."""
         supervisor = self._supervisor.fileno()
-        readable = select.poll()
-        readable.register(supervisor, select.POLLIN)
-        while supervisor in self._handlers and readable.poll(0):
+        while supervisor in self._handlers and self._said.poll(0):
             self._on_supervisor()
 
     # -- the loop
@@ -188,8 +188,8 @@ class _Recorder:
                 self._handlers[descriptor]()
         if self._writer.full:
             return
-        now = time.time_ns()
-        horizon = now - WINDOW
+        horizon = time.time_ns() - WINDOW
+        self._hear_supervisor()  # a ring that comes by now may have packets from before
         for descriptor, event in self._rings.poll(0):
             source = self._open.get(descriptor)
             if source is None:

@@ -112,6 +112,24 @@ def test_a_lab_is_recorded_in_the_order_of_time_along_the_whole_path(lab, tmp_pa
     assert translated == lab.router("home").uplink_ip.packed
 
 
+def test_packets_are_in_the_order_of_time_though_the_recorder_was_not_let_run(lab, tmp_path):
+    server = lab.device("server")
+    with lab.capture(tmp_path / "a.pcapng", filter="icmp"):
+        late = recorder(lab)
+        os.kill(late, signal.SIGSTOP)
+        try:
+            for name in ("one", "two", "three"):
+                lab.add_device(name, lab.router("dc")).ping(server, 3, interval=0.1)
+        finally:
+            os.kill(late, signal.SIGCONT)
+    recording = read(tmp_path / "a.pcapng")
+    times = [each.moment for each in recording.packets]
+
+    assert times == sorted(times)
+    for name in ("one", "two", "three"):
+        assert len(echoes(recording, f"{name}/eth0")) == 6
+
+
 def test_both_ends_of_a_cable_can_be_recorded(lab, tmp_path):
     laptop = lab.device("laptop")
     with laptop.iface("eth0").capture(tmp_path / "a.pcapng", filter="icmp", far_end=True):
