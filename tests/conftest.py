@@ -116,6 +116,7 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("temporary")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(directory))
+        patch.delenv("PYTEST_DEBUG_TEMPROOT", raising=False)  # goes before TMPDIR for pytest
         patch.setattr(tempfile, "tempdir", str(directory))
         yield directory
 
