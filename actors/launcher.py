@@ -14,7 +14,6 @@ import os
 import resource
 import signal
 import sys
-import time
 import traceback
 from collections import deque
 from dataclasses import dataclass
@@ -244,9 +243,7 @@ class Launcher:
         """Have the labs closed that a client left open when it ended in an orderly way."""
         for lab in self._labs.values():
             signal.pidfd_send_signal(lab.pidfd, signal.SIGTERM)
-        deadline = time.monotonic() + 2 * GRACE + FINISHING
-        while self._labs and (left := deadline - time.monotonic()) > 0:
-            self._loop.turn(left)
+        self._loop.turn_while(lambda: self._labs, 2 * GRACE + FINISHING)
 
 
 def _first_stage(

@@ -42,3 +42,9 @@ class Loop:
             handler = self._handlers.get(descriptor)
             if handler is not None:  # else a handler before it has closed it
                 handler()
+
+    def turn_while(self, condition: Callable[[], object], patience: float) -> None:
+        """Turn as long as something holds, at most so many seconds."""
+        deadline = time.monotonic() + patience
+        while condition() and (left := deadline - time.monotonic()) > 0:
+            self.turn(left)

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -376,17 +375,12 @@ class Supervisor:
         else:
             with contextlib.suppress(ProcessLookupError):  # there is nobody else
                 os.kill(-1, signal.SIGTERM)
-        self._wait_while(_has_children, GRACE)
-        self._wait_while(
+        self._loop.turn_while(_has_children, GRACE)
+        self._loop.turn_while(
             lambda: any(worker.finishes for worker in self._workers.values()), FINISHING
         )
         for child in self._nodes.values():
             child.read_output()
-
-    def _wait_while(self, condition: Callable[[], bool], patience: float) -> None:
-        deadline = time.monotonic() + patience
-        while condition() and (left := deadline - time.monotonic()) > 0:
-            self._loop.turn(left)
 
     def _end(self) -> NoReturn:
         """End, and all others with it: by the kernel if this is process 1 of the lab."""
